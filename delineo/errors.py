@@ -1,0 +1,35 @@
+"""What can go wrong, as a tree.
+
+DelineoError
+├── ConfigError     a setting or a command is wrong: fix what was typed
+├── DataError       images or masks are wrong: fix the files
+├── RunError        a run directory is missing, foreign, incomplete or already there
+├── TrainingError   training had to stop: non-finite loss, out of memory
+└── ShapeError      an array or tensor has the wrong shape
+
+Each message says what was found, what was expected and what to do next.
+"""
+
+
+class DelineoError(Exception):
+    """Base of every error that Delineo raises on purpose."""
+
+
+class ConfigError(DelineoError, ValueError):
+    """A setting, an override or a combination of settings is not possible."""
+
+
+class DataError(DelineoError, ValueError):
+    """A data folder or a file in it cannot be used as it is."""
+
+
+class RunError(DelineoError):
+    """A run directory is missing, incomplete, foreign or would be overwritten."""
+
+
+class TrainingError(DelineoError, RuntimeError):
+    """Training stopped: the loss is not finite or memory ran out."""
+
+
+class ShapeError(DelineoError, ValueError):
+    """An array or a tensor does not have the shape that is needed."""

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
-from delineo.errors import ConfigError
-from delineo.explain import choices, chosen_section, default_name, explain
-from delineo.files import write_atomically
-from delineo.yamlfile import dump_yaml, parse_yaml, read_yaml
+from .errors import ConfigError
+from .explain import choices, chosen_section, default_name, explain
+from .files import write_atomically
+from .yamlfile import dump_yaml, parse_yaml, read_yaml
 
 
 class Config(BaseModel):

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from delineo.errors import ConfigError
+from .errors import ConfigError
 
 # The core schema of YAML 1.2. PyYAML's own is 1.1, where `1e-4` is text, `no` is false and
 # `1:30` is ninety.
@@ -65,7 +65,7 @@ def parse_yaml(text: str) -> Any:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError(f"{place}{error.problem}") from None
-    except (yaml.YAMLError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"not YAML: {error}") from None
 
 

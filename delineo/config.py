@@ -11,7 +11,7 @@ meant for the old one; the other overrides then apply, wherever they stand in th
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
@@ -19,6 +19,9 @@ from .errors import ConfigError
 from .explain import choices, chosen_section, default_name, explain
 from .files import write_atomically
 from .yamlfile import dump_yaml, parse_yaml, read_yaml
+
+# Not typing.Self: shapes and types are executed in tests, function by function.
+Section = TypeVar("Section", bound="Config")
 
 
 class Config(BaseModel):
@@ -34,14 +37,17 @@ class Config(BaseModel):
     )
 
     @classmethod
-    def load(cls, path: Path, overrides: Sequence[str] = ()) -> Self:
+    def load(cls: type[Section], path: Path, overrides: Sequence[str] = ()) -> Section:
         """Read a YAML file and apply overrides. Raises ConfigError with all that is wrong."""
         return cls.parse(read_yaml(path), source=str(path), overrides=overrides)
 
     @classmethod
     def parse(
-        cls, values: dict[Any, Any], source: str = "settings", overrides: Sequence[str] = ()
-    ) -> Self:
+        cls: type[Section],
+        values: dict[Any, Any],
+        source: str = "settings",
+        overrides: Sequence[str] = (),
+    ) -> Section:
         """Validate plain values with overrides applied; `source` is named in errors."""
         values = _with_names(cls, values)
         pairs = [_split(override) for override in overrides]
@@ -57,7 +63,7 @@ class Config(BaseModel):
             raise ConfigError(f"{source}: {problems[0]}")
         raise ConfigError("\n  ".join([f"{source}: {len(problems)} settings are wrong", *problems]))
 
-    def override(self, overrides: Sequence[str]) -> Self:
+    def override(self: Section, overrides: Sequence[str]) -> Section:
         """These settings with some of them replaced."""
         return self.parse(self.model_dump(mode="json"), overrides=overrides)
 
@@ -109,7 +115,7 @@ def _replaced(values: dict[Any, Any], keys: list[str], value: Any) -> dict[Any, 
 
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s)?")
+_DURATION = re.compile(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+(?:e-?\d+)?)s)?")
 
 
 def parse_duration(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Protocol, TextIO, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -13,7 +13,7 @@ class Progress(Protocol):
 
     def start(self, task: str, total: int | None = None, unit: str = "images") -> None: ...
 
-    def advance(self, n: int = 1, **fields: float | str) -> None:
+    def advance(self, n: int = 1, **fields: float | int | str) -> None:
         """`n` more units of the innermost task are done; `fields` are shown: loss=0.41."""
         ...
 
@@ -32,7 +32,7 @@ class NoProgress:
     def start(self, task: str, total: int | None = None, unit: str = "images") -> None:
         pass
 
-    def advance(self, n: int = 1, **fields: float | str) -> None:
+    def advance(self, n: int = 1, **fields: float | int | str) -> None:
         pass
 
     def message(self, text: str) -> None:
@@ -49,9 +49,9 @@ class _Task:
         self.name, self.total, self.unit = name, total, unit
         self.started = self.reported = seconds
         self.done = 0
-        self.fields: dict[str, float | str] = {}
+        self.fields: dict[str, float | int | str] = {}
 
-    def advance(self, n: int, fields: dict[str, float | str]) -> None:
+    def advance(self, n: int, fields: dict[str, float | int | str]) -> None:
         self.done += n
         self.fields |= fields
 
@@ -69,21 +69,20 @@ class _Task:
 class LogProgress:
     """Plain lines, for a task at most one every ten seconds and one at its end."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self) -> None:
         self._tasks: list[_Task] = []
 
     def start(self, task: str, total: int | None = None, unit: str = "images") -> None:
         self._tasks.append(_Task(task, total, unit, time.monotonic()))
 
-    def advance(self, n: int = 1, **fields: float | str) -> None:
+    def advance(self, n: int = 1, **fields: float | int | str) -> None:
         task, now = self._tasks[-1], time.monotonic()
         task.advance(n, fields)
         if now - task.reported >= LOG_EVERY_SECONDS:
             self._report(task, now)
 
     def message(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
     def finish(self) -> None:
         self._report(self._tasks.pop(), time.monotonic())
@@ -97,7 +96,7 @@ class LogProgress:
 class TerminalProgress:
     """One Rich bar for each running task; finished bars vanish, messages stay."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self) -> None:
         # Rich costs a tenth of a second to import, and only terminals need it.
         from rich import progress as bars
         from rich.console import Console
@@ -109,7 +108,7 @@ class TerminalProgress:
             bars.TextColumn("{task.fields[details]}", markup=False),
         )
         self._bars = bars.Progress(
-            *columns, console=Console(file=stream or sys.stderr), transient=True, expand=True
+            *columns, console=Console(stderr=True), transient=True, expand=True
         )
         self._tasks: list[tuple[_Task, bars.TaskID]] = []
 
@@ -118,7 +117,7 @@ class TerminalProgress:
         bar = self._bars.add_task(task, total=total, details="")
         self._tasks.append((_Task(task, total, unit, time.monotonic()), bar))
 
-    def advance(self, n: int = 1, **fields: float | str) -> None:
+    def advance(self, n: int = 1, **fields: float | int | str) -> None:
         task, bar = self._tasks[-1]
         task.advance(n, fields)
         self._bars.update(bar, advance=n, details=task.details(time.monotonic()))
@@ -138,7 +137,7 @@ def make_progress() -> Progress:
     return TerminalProgress() if sys.stderr.isatty() else LogProgress()
 
 
-def spell_seconds(seconds: float) -> str:
+def spell_seconds(seconds: float | int) -> str:
     """45.2 -> 45s, 200 -> 3m20s, 5400 -> 1h30m."""
     whole = max(round(seconds), 0)
     hours, minutes = whole // 3600, whole % 3600 // 60
@@ -147,5 +146,5 @@ def spell_seconds(seconds: float) -> str:
     return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
 
 
-def _short(value: float | str) -> str:
+def _short(value: float | int | str) -> str:
     return value if isinstance(value, str) else f"{value:.3g}"

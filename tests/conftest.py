@@ -1,0 +1,43 @@
+"""What many tests need: one thread, repeatable properties, a small folder of shapes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+# Two default-threaded processes on two cores are several times slower than two pinned ones.
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.load_profile("suite")
+
+
+def draw_disc(
+    rng: np.random.Generator, height: int = 48, width: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """An RGB image of one bright disc on a noisy ground, and its mask of 0 and 255."""
+    rows, columns = np.mgrid[:height, :width]
+    row, column = rng.uniform(12, height - 12), rng.uniform(12, width - 12)
+    disc = (rows - row) ** 2 + (columns - column) ** 2 < rng.uniform(6, 11) ** 2
+    image = rng.normal(90, 12, (height, width, 3)) + disc[..., None] * (70, 40, -30)
+    return image.clip(0, 255).astype(np.uint8), disc.astype(np.uint8) * 255
+
+
+@pytest.fixture(scope="session")
+def make_shapes() -> Callable[..., Path]:
+    """make_shapes(folder, count=24): `images/` and `masks/` of discs; returns the folder."""
+
+    def make(folder: Path, count: int = 24, seed: int = 0) -> Path:
+        rng = np.random.default_rng(seed)
+        for name in ("images", "masks"):
+            (folder / name).mkdir(parents=True)
+        for index in range(count):
+            image, mask = draw_disc(rng)
+            Image.fromarray(image).save(folder / "images" / f"disc{index:02d}.png")
+            Image.fromarray(mask).save(folder / "masks" / f"disc{index:02d}.png")
+        return folder
+
+    return make

@@ -1,0 +1,30 @@
+"""Files are whole or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from delineo.files import write_atomically
+
+
+def test_replaces_text_and_bytes(tmp_path: Path):
+    path = tmp_path / "a.json"
+    write_atomically(path, "é")
+    assert path.read_text(encoding="utf-8") == "é"
+    write_atomically(path, b"\x00\x01")
+    assert path.read_bytes() == b"\x00\x01"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def fail(_: int) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("delineo.files.os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,7 +6,6 @@ nothing is downloaded.
 """
 
 import json
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -77,12 +76,9 @@ def tissue_mask(
     return np.stack([neither, grey, white]).argmax(0).astype(np.uint8)
 
 
-def _slices() -> Iterator[tuple[Part, int]]:
-    z = _FIRST_SLICE
-    for part, number in (*_SLABS, *_SLABS):
-        if part is not None:
-            yield from ((part, z + i) for i in range(number))
-        z += number
+def _slices() -> list[tuple[Part, int]]:
+    parts: list[Part | None] = [part for part, number in (*_SLABS, *_SLABS) for _ in range(number)]
+    return [(part, _FIRST_SLICE + i) for i, part in enumerate(parts) if part is not None]
 
 
 def _axial(volume: UInt8[np.ndarray, "x y z"], z: int) -> UInt8[np.ndarray, "192 160"]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from .errors import ConfigError
-from .explain import choices, chosen_section, default_name, explain
+from .explain import chosen_section, default_name, explain
 from .files import write_atomically
 from .yamlfile import dump_yaml, parse_yaml, read_yaml
 
@@ -77,14 +77,14 @@ class Config(BaseModel):
 
 
 def _with_names(section: type[BaseModel], values: dict[Any, Any]) -> dict[Any, Any]:
-    """Where a section is a choice and its name is not given, the name of the default."""
+    """Where a section has a name and it is not given, the name of the default."""
     named = dict(values)
     for key, field in section.model_fields.items():
         value = values.get(key)
         if not isinstance(value, dict):
             continue
         name = default_name(field)
-        if "" not in choices(field) and choices(field) and "name" not in value and name:
+        if name and "name" not in value:
             value = {"name": name, **value}
         inner = chosen_section(field, value)
         named[key] = _with_names(inner, value) if inner else value

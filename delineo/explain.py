@@ -74,8 +74,9 @@ def chosen_section(field: FieldInfo, value: Any) -> type[BaseModel] | None:
 
 
 def default_name(field: FieldInfo) -> str | None:
-    """The choice that stands where a key is not given."""
-    return getattr(field.get_default(call_default_factory=True, validated_data={}), "name", None)
+    """The choice that stands where a key is not given; None for what has no name."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return getattr(default, "name", None) if isinstance(default, BaseModel) else None
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -35,6 +35,11 @@ class Sgd(Config):
     momentum: float = 0.9
 
 
+class Schedule(Config):
+    name: Literal["constant", "cosine"] = "cosine"
+    warmup: float = 0.1
+
+
 class Data(Config):
     image_size: tuple[int, int] | None = None
     path: Path | None = None
@@ -46,6 +51,7 @@ class Settings(Config):
     data: Data = Data()
     model: Annotated[UNet | Lite, Field(discriminator="name")] = Lite()
     optimizer: Annotated[Adam | Sgd, Field(discriminator="name")] = Adam()
+    schedule: Schedule = Schedule()
     epochs: int = Field(default=30, ge=1)
     budget: Annotated[Duration, Field(gt=0)] | None = None
 
@@ -94,6 +100,10 @@ def test_choosing_another_name_starts_the_section_afresh(order: int):
 
 def test_choosing_the_same_name_keeps_the_section():
     assert settings("optimizer.name=adamw", optimizer={"lr": 3}).optimizer == Adam(lr=3)
+    cosine = settings("schedule.name=cosine", schedule={"warmup": 0.3}).schedule
+    assert cosine == Schedule(warmup=0.3)
+    constant = settings("schedule.name=constant", schedule={"warmup": 0.3}).schedule
+    assert constant == Schedule(name="constant")
 
 
 def test_override_of_a_whole_config():
@@ -114,7 +124,7 @@ def test_override_of_a_whole_config():
         ("model.pretraind=1", "model.pretraind: no such setting; did you mean model.pretrained?"),
         ("model.detph=3", "did you mean model.depth (of model.name=unet)?"),
         ("model.depth=3", "model.depth: no such setting; it belongs to model.name=unet"),
-        ("qqq=3", "there are data, model, optimizer, epochs, budget"),
+        ("qqq=3", "there are data, model, optimizer, schedule, epochs, budget"),
         ("epochs=0", "epochs: must be greater than or equal to 1, got 0"),
         ("epochs=many", "epochs: must be an integer, got 'many'"),
         ("epochs=", "epochs: must be an integer, got nothing"),

@@ -1,0 +1,217 @@
+"""The commands: one thin function per verb that parses, calls and prints.
+
+Whatever is slow to import is imported inside its command, so that --help answers at once.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from .errors import ConfigError, DelineoError
+
+
+class Commands(TyperGroup):
+    """Turns errors into one clean sentence and an exit code: 2 wrong usage, 1 a failure."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _complain(str(error))
+            raise typer.Exit(2) from error
+        except DelineoError as error:
+            _complain(str(error))
+            raise typer.Exit(1) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            _complain(f"{error.filename}: {error.strerror}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            _complain("interrupted; what was written so far is whole")
+            raise typer.Exit(130) from error
+        except Exception as error:
+            error.add_note("This is a bug in Delineo. Please report it with the lines above.")
+            raise
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="From a folder of images and masks to a segmentation model you can trust and ship.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> bool:
+    if asked:
+        from . import __version__
+
+        typer.echo(f"delineo {__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def delineo(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
+]
+Split = Annotated[
+    Literal["train", "val", "test"], typer.Option(help="The part of the data to score.")
+]
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of images and masks.")],
+    json_file: JsonFile = None,
+) -> None:
+    """Find what is wrong with a data folder before anything is spent on it."""
+    from .data.check import check_folder
+    from .progress import make_progress
+
+    checkup = check_folder(data, make_progress())
+    _write_json(json_file, checkup.to_json())
+    _show_checkup(checkup)
+    if not checkup.ok:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Settings most people change: budget=5m  epochs=30  batch_size=16  seed=7  "
+    "data.image_size=[256,256]  model.name=unet  model.width=16  loss.dice=1  "
+    "optimizer.name=adam  optimizer.lr=1e-4  schedule.name=cosine"
+)
+def train(
+    source: Annotated[
+        Path, typer.Argument(metavar="DATA|RECIPE.yaml", help="Data folder, or a recipe.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Where the run is written.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="key=value", help="Settings to change.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+) -> None:
+    """Train a model; the best weights by validation score are kept."""
+    from .progress import make_progress
+    from .training import train
+
+    run = train(source, settings or [], out=out, resume=resume, progress=make_progress())
+    _print(f"trained: {run.path}\nnext: delineo evaluate {run.path}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Another data folder than the run's own.")
+    ] = None,
+    split: Split = "test",
+    json_file: JsonFile = None,
+) -> None:
+    """Score a run on masks that it was not trained on."""
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the masks are written.")],
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also pictures with the mask drawn on them.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also 16-bit maps, 65535 = certain.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Write a mask for each image, at the image's own size."""
+    from .outputs import predict_files
+    from .prediction import Predictor
+    from .progress import make_progress
+
+    summary = predict_files(
+        Predictor.load(run),
+        images,
+        out,
+        overlay=overlay,
+        probabilities=probabilities,
+        progress=make_progress(),
+    )
+    failed = {str(path): reason for path, reason in summary.failed.items()}
+    _write_json(json_file, {"done": [str(path) for path in summary.done], "failed": failed})
+    _print(f"{len(summary.done)} masks in {out}")
+    for path, reason in failed.items():
+        _complain(f"{path}: {reason}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Two runs or more.")],
+    split: Split = "test",
+    json_file: JsonFile = None,
+) -> None:
+    """Say which of several runs is better, and whether the difference could be chance."""
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+) -> None:
+    """Write the run's report.html anew."""
+    from .report import write_report
+
+    _print(f"report: {write_report(run)}")
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where data and run are written.")
+    ] = Path("delineo-demo"),
+) -> None:
+    """Train, judge and use a model on slices of a brain template that comes with the install."""
+    from .demo import run_demo
+    from .progress import make_progress
+
+    run_demo(out, progress=make_progress())
+
+
+def main() -> None:
+    app()
+
+
+def _print(text: str) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def _complain(text: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error:", "bold red"), " ", text)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+
+def _write_json(path: Path | None, value: Any) -> None:
+    if path:
+        from .files import write_atomically
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,225 @@
+"""The commands: what wrong usage gets, and what the right one prints and writes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import delineo
+from delineo.cli import app
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """cli("check", folder) -> (exit code, standard output, standard error); no traceback ever."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def shapes(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shapes(tmp_path_factory.mktemp("data") / "shapes")
+
+
+def test_help_names_every_command(cli: Cli):
+    code, output, _ = cli("--help")
+    assert code == 0
+    for command in ("check", "train", "evaluate", "predict", "compare", "report", "demo"):
+        assert f" {command} " in output
+
+
+def test_version(cli: Cli):
+    assert cli("--version") == (0, f"delineo {delineo.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("trian",),
+        ("train",),
+        ("train", "data"),
+        ("train", "data", "--out", "run", "--epochs", "3"),
+        ("evaluate", "run", "--split", "tset"),
+        ("predict", "run", "--out", "masks"),
+        ("compare",),
+    ],
+)
+def test_wrong_usage_is_2(cli: Cli, arguments: tuple[str, ...]):
+    code, output, errors = cli(*arguments)
+    assert code == 2
+    assert output == ""
+    assert "Usage:" in errors
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("lr=1e-3", "lr: no such setting; did you mean optimizer.lr?"),
+        ("epochs=many", "epochs: must be an integer, got 'many'"),
+        ("resume", "settings are written key=value, such as epochs=30, got 'resume'"),
+    ],
+)
+def test_a_wrong_setting_is_2_and_writes_nothing(
+    cli: Cli, shapes: Path, tmp_path: Path, setting: str, message: str
+):
+    code, _, errors = cli("train", shapes, setting, "--out", tmp_path / "run")
+    assert code == 2
+    assert errors.startswith("error: ")
+    assert message in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_source_that_is_neither_data_nor_recipe(cli: Cli, tmp_path: Path):
+    code, _, errors = cli("train", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert code == 2
+    assert f"{tmp_path / 'nowhere'}" in errors
+
+
+def test_a_folder_without_images(cli: Cli, tmp_path: Path):
+    for arguments in (("check", tmp_path), ("train", tmp_path, "--out", tmp_path / "run")):
+        code, output, errors = cli(*arguments)
+        assert code == 1
+        assert str(tmp_path) in output + errors
+
+
+def test_a_missing_folder_is_named(cli: Cli, tmp_path: Path):
+    code, output, errors = cli("check", tmp_path / "nowhere")
+    assert code == 1
+    assert "nowhere" in output + errors
+
+
+def test_check_of_good_data(cli: Cli, shapes: Path, tmp_path: Path):
+    code, output, _ = cli("check", shapes, "--json", tmp_path / "new" / "check.json")
+    assert code == 0
+    assert "binary" in output
+    record = json.loads((tmp_path / "new" / "check.json").read_text())
+    assert not [finding for finding in record["findings"] if finding["severity"] == "error"]
+
+
+def test_check_finds_a_truncated_file(cli: Cli, make_shapes: Callable[..., Path], tmp_path: Path):
+    folder = make_shapes(tmp_path / "shapes", count=12)
+    broken = folder / "images" / "disc03.png"
+    broken.write_bytes(broken.read_bytes()[:500])
+    code, output, _ = cli("check", folder, "--json", tmp_path / "check.json")
+    assert code == 1
+    assert "disc03.png" in output
+    assert "disc03.png" in (tmp_path / "check.json").read_text()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report", "predict", "compare"])
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_no_run(cli: Cli, tmp_path: Path, shapes: Path, command: str, there: bool):
+    run = shapes if there else tmp_path / "nowhere"
+    more = {"predict": [shapes, "--out", tmp_path / "masks"], "compare": [run]}.get(command, [])
+    code, _, errors = cli(command, run, *more)
+    assert code == 1
+    assert errors.startswith(f"error: {run}")
+    assert "--out" in errors
+
+
+def test_a_bug_keeps_its_traceback_and_asks_for_a_report(monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("delineo.cli._write_json", fail)
+    monkeypatch.setattr("delineo.data.check.check_folder", lambda *_: fail())
+    result = CliRunner().invoke(app, ["check", "data"])
+    assert isinstance(result.exception, ZeroDivisionError)
+    assert "report it" in result.exception.__notes__[0]
+
+
+def test_a_place_that_cannot_be_written_is_no_bug(cli: Cli, shapes: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    code, _, errors = cli("check", shapes, "--json", tmp_path / "file" / "check.json")
+    assert code == 1
+    assert errors.startswith(f"error: {tmp_path / 'file'}")
+
+
+@pytest.fixture(scope="session")
+def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one short epoch."""
+    run = tmp_path_factory.mktemp("runs") / "shapes"
+    settings = ["epochs=1", "data.image_size=[64,64]", "model.name=unet", "model.width=4"]
+    result = CliRunner().invoke(app, ["train", str(shapes), *settings, "--out", str(run)])
+    assert result.exit_code == 0, result.stderr
+    return run
+
+
+def test_a_run_is_not_overwritten(cli: Cli, shapes: Path, trained: Path):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    code, _, errors = cli("train", shapes, "--out", trained)
+    assert code == 1
+    assert errors.startswith(f"error: {trained} already exists")
+    assert "--resume" in errors
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+
+
+def test_evaluate_prints_and_writes_the_scores(cli: Cli, trained: Path, tmp_path: Path):
+    code, output, _ = cli("evaluate", trained, "--json", tmp_path / "scores.json")
+    assert code == 0
+    assert "mean IoU" in output
+    assert json.loads((tmp_path / "scores.json").read_text())["split"] == "test"
+    assert (trained / "evaluation-test.json").exists()
+
+
+def test_evaluate_on_a_part_that_is_not_there(cli: Cli, trained: Path, tmp_path: Path):
+    record = json.loads((trained / "dataset.json").read_text())
+    record["splits"]["test"] = []
+    copy = tmp_path / "run"
+    copy.mkdir()
+    for file in trained.iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    (copy / "dataset.json").write_text(json.dumps(record))
+    code, _, errors = cli("evaluate", copy)
+    assert code == 1
+    assert "test" in errors
+
+
+def test_predict_goes_on_past_what_it_cannot_read(
+    cli: Cli, trained: Path, shapes: Path, tmp_path: Path
+):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("disc00.png", "disc01.png"):
+        (images / name).write_bytes((shapes / "images" / name).read_bytes())
+    (images / "broken.png").write_bytes(b"no image")
+    masks = tmp_path / "masks"
+    code, output, errors = cli(
+        "predict", trained, images, "--out", masks, "--json", tmp_path / "done.json"
+    )
+    assert code == 1
+    assert "broken.png" in errors
+    assert "2 masks" in output
+    record = json.loads((tmp_path / "done.json").read_text())
+    assert len(record["done"]) == 2
+    assert [Path(path).name for path in record["failed"]] == ["broken.png"]
+
+
+def test_predict_of_an_image_that_is_not_there(cli: Cli, trained: Path, tmp_path: Path):
+    code, _, errors = cli("predict", trained, tmp_path / "none.png", "--out", tmp_path / "masks")
+    assert code == 2
+    assert "none.png does not exist" in errors
+
+
+def test_report_is_one_file(cli: Cli, trained: Path):
+    code, output, _ = cli("report", trained)
+    assert code == 0
+    assert str(trained / "report.html") in output
+
+
+def test_a_run_compared_with_itself(cli: Cli, trained: Path, tmp_path: Path):
+    code, output, _ = cli("compare", trained, trained, "--json", tmp_path / "compare.json")
+    assert code == 0
+    assert trained.name in output
+    assert json.loads((tmp_path / "compare.json").read_text())

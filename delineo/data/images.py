@@ -1,0 +1,260 @@
+"""Image files <-> arrays, every pixel format. Arrays are (height, width, channels).
+
+Pictures come upright: the EXIF orientation is applied, to masks as well.
+"""
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from ..errors import DataError, ShapeError
+from ..files import write_atomically
+from .palette import class_palette
+from .tiff import needs_tifffile, read_tiff, tiff_size
+
+LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".webp"))
+"""Endings, in lower case, of files whose pixels may differ from what was drawn."""
+
+IMAGE_SUFFIXES = LOSSY_SUFFIXES | frozenset(
+    (".png", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".pnm")
+)
+"""Endings, in lower case, of the files that count as images."""
+
+# What Pillow and tifffile raise on damaged files.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    ZeroDivisionError,
+    struct.error,
+    MemoryError,
+    Image.DecompressionBombError,
+)
+
+
+def read_image(path: Path) -> ndarray:
+    """(height, width, channels): uint8, uint16, or float32 for whatever else a file holds.
+
+    1-bit images are 0/255, palettes become RGB, CMYK becomes RGB. Transparency is dropped (in TIFF,
+    where a fourth band may be data, only if it is marked as such). Of several frames the first is
+    read. Raises DataError, with the file's name, for files that are damaged or no image.
+    """
+    return _guarded(path, _read_image)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) once upright, from the header alone. Raises DataError as `read_image`."""
+    return _guarded(path, _image_size)
+
+
+def orientation(path: Path) -> int:
+    """The EXIF orientation, 1 (upright) to 8. Raises DataError as `read_image`."""
+    return _guarded(path, _orientation)
+
+
+def read_mask_pixels(path: Path) -> ndarray:
+    """What a mask file holds: (height, width) integers, or (height, width, 3) uint8 for colours.
+
+    Palette files give the index, unless every colour of the palette is grey: writers of GIF order
+    such palettes as they like, so the grey value is given. 1-bit files give 0/1. RGB files without
+    any colour give their grey value. Transparent pixels are 0; if nothing but the transparency
+    varies, it is the mask. Raises DataError as `read_image`.
+    """
+    return _guarded(path, _read_mask_pixels)
+
+
+def write_mask(path: Path, mask: ndarray, palette: bytes | None = None) -> None:
+    """Write class indices, (height, width) uint8, as an index PNG, in one step.
+
+    `palette` is r, g, b of index 0, 1, ...; the default shows each class in its `class_color`.
+    """
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        raise ShapeError(
+            f"a mask is (height, width) of uint8, got {mask.shape} of {mask.dtype}; "
+            "write one file per class for several layers"
+        )
+    image = Image.fromarray(mask).convert("L")
+    image.putpalette(class_palette() if palette is None else palette)
+    _write(path, image)
+
+
+def write_image(path: Path, image: ndarray) -> None:
+    """Write (height, width, 1 or 3) uint8 in the format of the file's suffix, in one step."""
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or image.dtype != np.uint8:
+        raise ShapeError(
+            "an image to be written is (height, width, 1 or 3) of uint8, "
+            f"got {image.shape} of {image.dtype}"
+        )
+    _write(path, Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image))
+
+
+def write_probabilities(path: Path, probabilities: ndarray) -> None:
+    """Write (height, width) values in [0, 1] as a 16-bit PNG, 65535 for 1, in one step."""
+    if probabilities.ndim != 2:
+        raise ShapeError(
+            f"a map is (height, width), got {probabilities.shape}; write one per class"
+        )
+    scaled = np.rint(np.clip(probabilities, 0, 1).astype(np.float64) * 65535)
+    _write(path, Image.fromarray(scaled.astype(np.uint16)))
+
+
+def _write(path: Path, image: Image.Image) -> None:
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise DataError(f"{path}: {path.suffix or 'no suffix'} is no image format; use .png")
+    buffer = io.BytesIO()
+    options = {"compress_level": 3} if kind == "PNG" else {"quality": 92} if kind == "JPEG" else {}
+    image.save(buffer, format=kind, **options)
+    write_atomically(path, buffer.getvalue())
+
+
+def _guarded(path: Path, read: Any) -> Any:
+    """`read(path)` with what goes wrong turned into a DataError that names the file."""
+    try:
+        return read(path)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not an image") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read; change its permissions") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path} is too large: {error}; cut it into tiles") from None
+    except UnidentifiedImageError:
+        reason = "is empty" if path.stat().st_size == 0 else "is not an image of a known format"
+        raise DataError(f"{path} {reason}; replace or remove it") from None
+    except _UNREADABLE as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} is damaged ({reason}); replace or remove it") from None
+
+
+def _read_image(path: Path) -> ndarray:
+    if needs_tifffile(path):
+        return read_tiff(path)
+    with Image.open(path) as image:
+        upright = _upright(image)
+        mode = _MODES.get(upright.mode, upright.mode)
+        return _as_image_array(upright if mode == upright.mode else upright.convert(mode))
+
+
+# Pillow's pixel format -> the one that is read; whatever is not named stays.
+_MODES = {
+    "1": "L",
+    "LA": "L",
+    "La": "L",
+    "P": "RGB",
+    "PA": "RGB",
+    "RGBA": "RGB",
+    "RGBa": "RGB",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "LAB": "RGB",
+    "HSV": "RGB",
+}
+
+
+def _as_image_array(image: Image.Image) -> ndarray:
+    pixels = _integers(np.array(image))
+    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = pixels.astype(np.float32)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _integers(pixels: ndarray) -> ndarray:
+    """32-bit integers become uint16 where they fit: Pillow widens some 16-bit files."""
+    if pixels.dtype.kind == "i" and pixels.min() >= 0 and pixels.max() <= 65535:
+        return pixels.astype(np.uint16)
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
+        return pixels.astype(np.uint16, copy=False)  # big-endian to native
+    return pixels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _orientation(path: Path) -> int:
+    with Image.open(path) as image:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    if needs_tifffile(path):
+        return tiff_size(path)
+    with Image.open(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def _read_mask_pixels(path: Path) -> ndarray:
+    if needs_tifffile(path):
+        return _without_grey_channels(read_tiff(path), path)
+    with Image.open(path) as image:
+        upright = _upright(image)
+        match upright.mode:
+            case "1":
+                return np.array(upright).astype(np.uint8)
+            case "P":
+                return _palette_values(upright)
+            case "L" | "I" | "I;16" | "I;16L" | "I;16B" | "F":
+                return _without_grey_channels(_as_image_array(upright), path)
+            case "RGB":
+                return _without_grey_channels(np.array(upright), path)
+            case "LA" | "PA" | "RGBA":
+                return _without_grey_channels(_opaque(np.array(upright.convert("RGBA"))), path)
+        return _without_grey_channels(np.array(upright.convert("RGB")), path)
+
+
+def _palette_values(image: Image.Image) -> ndarray:
+    indices = np.array(image)
+    colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=len(colors)))
+    grey = (colors == colors[:, :1]).all()
+    if grey and used[-1] < len(colors) and len(np.unique(colors[used, 0])) == len(used):
+        return colors[indices, 0]
+    return indices
+
+
+def _opaque(pixels: ndarray) -> ndarray:
+    """(height, width, 4) -> (height, width, 3), or (height, width, 1) if alpha is the mask."""
+    color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
+    if (color == color[0, 0]).all() and (alpha != alpha[0, 0]).any():
+        return alpha
+    return np.where(alpha == 0, np.uint8(0), color)
+
+
+def _without_grey_channels(pixels: ndarray, path: Path) -> ndarray:
+    """(height, width, 1) or grey (height, width, 3) -> (height, width); floats -> integers."""
+    if pixels.shape[2] == 3:
+        first, second, third = (pixels[:, :, channel] for channel in range(3))
+        if not (np.array_equal(first, second) and np.array_equal(second, third)):
+            return pixels
+    elif pixels.shape[2] != 1:
+        raise DataError(
+            f"{path} has {pixels.shape[2]} channels; a mask has one, or three for colours"
+        )
+    values = pixels[:, :, 0]
+    if values.dtype.kind == "f":
+        whole = np.rint(values)
+        if not np.array_equal(whole, values):
+            raise DataError(f"{path} holds fractions; a mask holds whole numbers or colours")
+        values = whole.astype(np.int64)
+    return np.ascontiguousarray(values)

@@ -1,0 +1,66 @@
+"""Run-length codes as competitions write them: "start length start length ...".
+
+Positions count from 1, down each column, then on to the next column.
+"""
+
+import numpy as np
+from numpy import ndarray
+
+from ..errors import DataError
+
+_EMPTY = ("", "-1", "nan", "NaN")
+
+
+def decode(text: str, height: int, width: int) -> ndarray:
+    """(height, width) bool. An empty text, "-1" or "nan" is an empty mask. Raises DataError."""
+    if text.strip() in _EMPTY:
+        return np.zeros((height, width), bool)
+    starts, ends = _parse(text, height, width)
+    edges = np.stack([starts, ends], 1).ravel()
+    lengths = np.diff(edges, prepend=0, append=height * width)
+    inside = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(inside, lengths).reshape(width, height).T
+
+
+def encode(mask: ndarray) -> str:
+    """The code of the pixels of (height, width) that are not 0; "" if there are none."""
+    flat = np.concatenate([[0], mask.T.ravel() != 0, [0]]).astype(np.int8)
+    starts, ends = np.flatnonzero(np.diff(flat) == 1), np.flatnonzero(np.diff(flat) == -1)
+    return " ".join(f"{start + 1} {end - start}" for start, end in zip(starts, ends, strict=True))
+
+
+def _parse(text: str, height: int, width: int) -> tuple[ndarray, ndarray]:
+    """0-based starts and ends of the runs, in order."""
+    words = text.split()
+    if not all(word.isdecimal() for word in words):
+        wrong = next(word for word in words if not word.isdecimal())
+        raise DataError(f"run-length code holds {wrong!r}; it is made of numbers above 0")
+    if len(words) % 2:
+        raise DataError(
+            f"run-length code has {len(words)} numbers; each run takes two, start and length"
+        )
+    numbers = np.array(words, np.int64).reshape(-1, 2)
+    runs = numbers[np.argsort(numbers[:, 0], kind="stable")]
+    starts, ends = runs[:, 0] - 1, runs.sum(1) - 1
+    _check(runs, ends, height, width)
+    return starts, ends
+
+
+def _check(runs: ndarray, ends: ndarray, height: int, width: int) -> None:
+    if runs.min() < 1:
+        start, length = runs[(runs < 1).any(1)][0]
+        raise DataError(
+            f"run-length code has the run {start} {length}; positions and lengths count from 1"
+        )
+    if ends.max() > height * width:
+        raise DataError(
+            f"run-length code reaches pixel {ends.max()}, the image has {height * width} "
+            f"({height} x {width}); was the image resized after the code was made?"
+        )
+    overlap = np.flatnonzero(runs[1:, 0] - 1 < ends[:-1])
+    if len(overlap):
+        first, second = runs[overlap[0]], runs[overlap[0] + 1]
+        raise DataError(
+            f"run-length code has overlapping runs, {first[0]} {first[1]} and "
+            f"{second[0]} {second[1]}"
+        )

@@ -1,0 +1,87 @@
+"""TIFF files that Pillow cannot hold: many bands, 16-bit colour, floating point."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import DataError
+
+_ORIENTATION = 274
+_ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
+
+
+def needs_tifffile(path: Path) -> bool:
+    """Whether a file is a TIFF that is not 1-bit, 8-bit grey, palette or 8-bit RGB."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        with Image.open(path) as image:
+            if image.format != "TIFF":
+                return False
+            tags: Any = image.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
+            return tags.get(277, 1) not in (1, 3) or max(tags.get(258, (1,))) > 8
+    except UnidentifiedImageError:
+        return path.stat().st_size > 0
+
+
+def read_tiff(path: Path) -> ndarray:
+    """(height, width, channels): uint8, uint16 or float32, upright, without marked alpha.
+
+    Raises DataError for stacks of pages.
+    """
+    import tifffile  # rarely needed, and slow to import
+
+    with tifffile.TiffFile(path) as file:
+        page, pixels = _first_page(file, path), _bands_last(file, path)
+        extra = tuple(int(kind) for kind in getattr(page, "extrasamples", ()))
+        turn = page.tags.valueof(_ORIENTATION, default=1)
+    if extra and extra[-1] in _ALPHA and pixels.shape[2] > 1:
+        pixels = pixels[:, :, :-1]
+    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = pixels.astype(np.float32)
+    return np.ascontiguousarray(_turned(pixels, int(turn)))
+
+
+def tiff_size(path: Path) -> tuple[int, int]:
+    """(height, width) once upright, from the header alone."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = _first_page(file, path)
+        height, width = page.imagelength, page.imagewidth
+        turned = page.tags.valueof(_ORIENTATION, default=1) in (5, 6, 7, 8)
+    return (width, height) if turned else (height, width)
+
+
+def _first_page(file: Any, path: Path) -> Any:
+    if not file.pages:
+        raise DataError(f"{path} holds no page; replace or remove it")
+    return file.pages[0]
+
+
+def _bands_last(file: Any, path: Path) -> ndarray:
+    series = file.series[0]
+    axes, pixels = series.axes, series.asarray()
+    keep = [axis for axis, length in zip(axes, pixels.shape, strict=True) if length > 1]
+    bands = [axis for axis in keep if axis in "SC"]
+    if [axis for axis in keep if axis not in "SCYX"] or len(bands) > 1:
+        raise DataError(
+            f"{path} holds a stack of {' x '.join(map(str, pixels.shape))} (axes {axes}); "
+            "save each page as a file of its own"
+        )
+    height, width = pixels.shape[axes.index("Y")], pixels.shape[axes.index("X")]
+    if bands and axes.index(bands[0]) < axes.index("Y"):
+        return np.moveaxis(pixels.reshape(-1, height, width), 0, -1)
+    return pixels.reshape(height, width, -1)
+
+
+def _turned(pixels: ndarray, orientation: int) -> ndarray:
+    """Apply the EXIF orientation to (height, width, channels)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels

@@ -4,9 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison import compare
     from .data.check import check_folder
     from .errors import DelineoError
-    from .evaluation import compare, evaluate
+    from .evaluation import evaluate
     from .models import build_model
     from .prediction import Predictor
     from .recipe import Recipe
@@ -36,7 +37,7 @@ _HOMES = {
     "Run": "run",
     "build_model": "models",
     "check_folder": "data.check",
-    "compare": "evaluation",
+    "compare": "comparison",
     "evaluate": "evaluation",
     "train": "training",
     "write_report": "report",

@@ -80,9 +80,10 @@ def check(
 ) -> None:
     """Find what is wrong with a data folder before anything is spent on it."""
     from .data.check import check_folder
-    from .progress import make_progress
+    from .progress import show_progress
 
-    checkup = check_folder(data, make_progress())
+    with show_progress() as progress:
+        checkup = check_folder(data, progress)
     _write_json(json_file, checkup.to_json())
     _show_checkup(checkup)
     if not checkup.ok:
@@ -105,10 +106,11 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
     """Train a model; the best weights by validation score are kept."""
-    from .progress import make_progress
+    from .progress import show_progress
     from .training import train
 
-    run = train(source, settings or [], out=out, resume=resume, progress=make_progress())
+    with show_progress() as progress:
+        run = train(source, settings or [], out=out, resume=resume, progress=progress)
     _print(f"trained: {run.path}\nnext: delineo evaluate {run.path}")
 
 
@@ -122,6 +124,21 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Score a run on masks that it was not trained on."""
+    from .data import open_folder
+    from .evaluation import evaluate
+    from .prediction import Predictor
+    from .progress import show_progress
+    from .run import Run
+    from .tables import score_table
+
+    trained = Run.open(run)
+    folder = open_folder(data) if data else trained.folder()
+    with show_progress() as progress:
+        evaluation = evaluate(Predictor.load(trained), folder, split, progress)
+    if data is None:
+        evaluation.save(trained.evaluation_file(split))
+    _write_json(json_file, evaluation.to_json())
+    _show(score_table(evaluation))
 
 
 @app.command()
@@ -140,16 +157,13 @@ def predict(
     """Write a mask for each image, at the image's own size."""
     from .outputs import predict_files
     from .prediction import Predictor
-    from .progress import make_progress
+    from .progress import show_progress
 
-    summary = predict_files(
-        Predictor.load(run),
-        images,
-        out,
-        overlay=overlay,
-        probabilities=probabilities,
-        progress=make_progress(),
-    )
+    predictor = Predictor.load(run)
+    with show_progress() as progress:
+        summary = predict_files(
+            predictor, images, out, overlay=overlay, probabilities=probabilities, progress=progress
+        )
     failed = {str(path): reason for path, reason in summary.failed.items()}
     _write_json(json_file, {"done": [str(path) for path in summary.done], "failed": failed})
     _print(f"{len(summary.done)} masks in {out}")
@@ -166,6 +180,17 @@ def compare(
     json_file: JsonFile = None,
 ) -> None:
     """Say which of several runs is better, and whether the difference could be chance."""
+    from .comparison import compare
+    from .evaluation import Evaluation
+    from .run import Run
+    from .tables import comparison_table
+
+    files = {str(run): Run.open(run).evaluation_file(split) for run in runs}
+    if len(files) < 2:
+        raise ConfigError(f"compare needs two runs or more, got {len(files)}")
+    comparison = compare({name: Evaluation.load(file) for name, file in files.items()})
+    _write_json(json_file, comparison.to_json())
+    _show(comparison_table(comparison))
 
 
 @app.command()
@@ -186,13 +211,22 @@ def demo(
 ) -> None:
     """Train, judge and use a model on slices of a brain template that comes with the install."""
     from .demo import run_demo
-    from .progress import make_progress
+    from .progress import show_progress
 
-    run_demo(out, progress=make_progress())
+    with show_progress() as progress:
+        run_demo(out, progress=progress)
 
 
 def main() -> None:
     app()
+
+
+def _show(table: Any) -> None:
+    """A Rich table on standard output; in a file it is as wide as it needs to be."""
+    from rich.console import Console
+
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table)
 
 
 def _print(text: str) -> None:

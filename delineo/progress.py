@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 LOG_EVERY_SECONDS = 10.0
@@ -129,12 +131,24 @@ class TerminalProgress:
         _, bar = self._tasks.pop()
         self._bars.remove_task(bar)
         if not self._tasks:
-            self._bars.stop()
+            self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, whatever was running."""
+        self._bars.stop()
 
 
-def make_progress() -> Progress:
-    """Bars where standard error is a terminal, else lines."""
-    return TerminalProgress() if sys.stderr.isatty() else LogProgress()
+@contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Bars where standard error is a terminal, else lines; no bar stays behind an error."""
+    if not sys.stderr.isatty():
+        yield LogProgress()
+        return
+    progress = TerminalProgress()
+    try:
+        yield progress
+    finally:
+        progress.close()
 
 
 def spell_seconds(seconds: float | int) -> str:

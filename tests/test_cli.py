@@ -175,11 +175,7 @@ def test_evaluate_prints_and_writes_the_scores(cli: Cli, trained: Path, tmp_path
 def test_evaluate_on_a_part_that_is_not_there(cli: Cli, trained: Path, tmp_path: Path):
     record = json.loads((trained / "dataset.json").read_text())
     record["splits"]["test"] = []
-    copy = tmp_path / "run"
-    copy.mkdir()
-    for file in trained.iterdir():
-        if file.is_file():
-            (copy / file.name).write_bytes(file.read_bytes())
+    copy = copy_of(trained, tmp_path / "run")
     (copy / "dataset.json").write_text(json.dumps(record))
     code, _, errors = cli("evaluate", copy)
     assert code == 1
@@ -218,8 +214,33 @@ def test_report_is_one_file(cli: Cli, trained: Path):
     assert str(trained / "report.html") in output
 
 
-def test_a_run_compared_with_itself(cli: Cli, trained: Path, tmp_path: Path):
-    code, output, _ = cli("compare", trained, trained, "--json", tmp_path / "compare.json")
+def copy_of(run: Path, copy: Path) -> Path:
+    copy.mkdir()
+    for file in run.iterdir():
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
+def test_compare(cli: Cli, trained: Path, tmp_path: Path):
+    assert cli("evaluate", trained)[0] == 0
+    other = copy_of(trained, tmp_path / "other")
+    code, output, _ = cli("compare", trained, other, "--json", tmp_path / "compare.json")
     assert code == 0
-    assert trained.name in output
-    assert json.loads((tmp_path / "compare.json").read_text())
+    assert "other" in output
+    assert "could be chance" in output
+    assert json.loads((tmp_path / "compare.json").read_text())["split"] == "test"
+
+
+def test_compare_needs_two(cli: Cli, trained: Path):
+    code, _, errors = cli("compare", trained, trained)
+    assert code == 2
+    assert "two runs or more, got 1" in errors
+
+
+def test_compare_needs_evaluations(cli: Cli, trained: Path, tmp_path: Path):
+    runs = [copy_of(trained, tmp_path / name) for name in ("a", "b")]
+    (runs[0] / "evaluation-test.json").unlink(missing_ok=True)
+    code, _, errors = cli("compare", *runs)
+    assert code == 1
+    assert "delineo evaluate" in errors

@@ -1,9 +1,18 @@
 """Progress as lines and as bars."""
 
+from contextlib import suppress
+
 import pytest
 
 from delineo import progress
-from delineo.progress import LogProgress, NoProgress, Progress, TerminalProgress, spell_seconds
+from delineo.progress import (
+    LogProgress,
+    NoProgress,
+    Progress,
+    TerminalProgress,
+    show_progress,
+    spell_seconds,
+)
 
 
 @pytest.fixture
@@ -65,3 +74,18 @@ def test_all_kinds_take_the_same_calls(kind: type, capsys: pytest.CaptureFixture
 )
 def test_spelled_seconds(seconds: float, text: str):
     assert spell_seconds(seconds) == text
+
+
+def test_an_error_leaves_no_bar_behind(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("delineo.progress.sys.stderr.isatty", lambda: True, raising=False)
+    with suppress(ZeroDivisionError), show_progress() as reporter:
+        assert isinstance(reporter, TerminalProgress)
+        reporter.start("train", 3)
+        assert reporter._bars.live.is_started
+        raise ZeroDivisionError
+    assert not reporter._bars.live.is_started
+
+
+def test_lines_where_there_is_no_terminal():
+    with show_progress() as reporter:
+        assert isinstance(reporter, LogProgress)

@@ -1,0 +1,91 @@
+"""What several networks are made of: padding to a stride, convolution with its norm, the head."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..errors import ShapeError
+
+
+def check_input(images: Tensor, in_channels: int) -> None:
+    """Raises ShapeError where `images` is not (batch, in_channels, height, width)."""
+    if images.ndim != 4 or images.shape[1] != in_channels:
+        raise ShapeError(
+            f"this network takes images of shape (batch, {in_channels}, height, width), "
+            f"got {tuple(images.shape)}; build it with in_channels equal to your images' channels"
+        )
+
+
+def pad_to_multiple(
+    images: Float[Tensor, "batch channels height width"], stride: int
+) -> Float[Tensor, "batch channels padded_height padded_width"]:
+    """Repeat the last row and column until both sides are multiples of `stride`.
+
+    The network's answer for the pixels themselves is its first `height` rows, `width` columns.
+    """
+    height, width = images.shape[2:]
+    return F.pad(images, (0, -width % stride, 0, -height % stride), mode="replicate")
+
+
+def pad_to_least(
+    images: Float[Tensor, "batch channels height width"], least: int
+) -> Float[Tensor, "batch channels padded_height padded_width"]:
+    """Repeat the last row and column until both sides have `least` pixels."""
+    height, width = images.shape[2:]
+    if height >= least and width >= least:
+        return images
+    missing = (0, max(least - width, 0), 0, max(least - height, 0))
+    return F.pad(images, missing, mode="replicate")
+
+
+class ConvNorm(nn.Module):
+    """Convolution with "same" padding and BatchNorm, whose shift makes a bias redundant."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=dilation * (kernel_size // 2),
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        )
+        self.norm = nn.BatchNorm2d(out_channels, eps=eps)
+
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        return self.norm(self.conv(x))
+
+
+class DoubleConv(nn.Sequential):
+    """Convolution 3x3, BatchNorm, ReLU, twice."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            ConvNorm(in_channels, out_channels),
+            nn.ReLU(inplace=True),
+            ConvNorm(out_channels, out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+def make_head(in_channels: int, num_classes: int) -> nn.Conv2d:
+    """Convolution 1x1 to logits that start near zero: every class equally likely."""
+    head = nn.Conv2d(in_channels, num_classes, 1)
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
+    return head

@@ -58,7 +58,7 @@ def image_size(path: Path) -> tuple[int, int]:
     return _guarded(path, _image_size)
 
 
-def orientation(path: Path) -> int:
+def read_orientation(path: Path) -> int:
     """The EXIF orientation, 1 (upright) to 8. Raises DataError as `read_image`."""
     return _guarded(path, _orientation)
 

@@ -1,0 +1,255 @@
+"""Images and masks in folders of any names: which mask belongs to which image."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from .declared import Declared
+from .samples import MaskFile, MaskLayers, Sample
+from .tree import (
+    File,
+    Folder,
+    describe,
+    image_base,
+    image_files,
+    mask_base,
+    mask_rank,
+)
+
+_PHOTO_SUFFIXES = (".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one way of looking at a folder has found in it."""
+
+    name: str
+    """What is there, in words."""
+    samples: tuple[Sample, ...]
+    declared: Declared = field(default_factory=Declared)
+    """What this layout implies; what people say themselves goes before it."""
+    unpaired_images: tuple[Path, ...] = ()
+    unpaired_masks: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def find_pairs(root: Path, declared: Declared) -> Found | None:
+    """Samples from image files with mask files; None where there is not one pair."""
+    images, masks, name = _by_role(root, declared)
+    matches, spare_images, spare_masks = _match(images, masks)
+    if not matches:
+        return None
+    classes = _layer_classes(matches, declared)
+    if classes:
+        samples = [_layered(image, hits, classes) for image, hits in matches]
+        name, known = "one mask per class", Declared(task="multilabel", classes=classes)
+        notes = []
+    else:
+        samples = [_single(image, hits) for image, hits in matches]
+        known, notes = Declared(classes=_named_by_stems(samples)), _unused(root, matches)
+    used = {image.folder for image, _ in matches}
+    used_masks = {mask.folder for _, hits in matches for mask in hits}
+    notes += _folders_left_out(root, spare_images, used, "images without masks")
+    notes += _folders_left_out(root, spare_masks, used_masks, "masks without images")
+    return Found(
+        name,
+        _with_groups(samples, [image.folder for image, _ in matches]),
+        known,
+        tuple(image.path for image in spare_images if image.folder in used),
+        tuple(mask.path for mask in spare_masks if mask.folder in used_masks),
+        tuple(notes),
+    )
+
+
+def _by_role(root: Path, declared: Declared) -> tuple[list[File], list[File], str]:
+    """Images and masks, and how they lie."""
+    folders: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    for names, path in image_files(root):
+        folders[names].append(path)
+    images, masks, mixed = [], [], False
+    for names, paths in folders.items():
+        folder = _described(names, declared)
+        if folder is None:
+            continue
+        inside = set() if folder.role == "mask" else _masks_among(paths, folder)
+        mixed = mixed or bool(inside)
+        for path in paths:
+            is_mask = folder.role == "mask" or path in inside
+            (masks if is_mask else images).append(File(path, folder))
+    return images, masks, "masks beside images" if mixed else "folders of images and masks"
+
+
+def _described(names: tuple[str, ...], declared: Declared) -> Folder | None:
+    """The folder, with the role that dataset.yaml gives it; None if it names others."""
+    if not declared.images and not declared.masks:
+        return describe(names)
+    for role, said in (("mask", declared.masks), ("image", declared.images)):
+        above = tuple(part for part in Path(said or "").parts if part != ".")
+        if said and names[: len(above)] == above:
+            below = describe(names[len(above) :])
+            return replace(below, parts=names, role=role, part=describe(names).part)
+    folder = describe(names)
+    other = "mask" if declared.images and not declared.masks else "image"
+    return folder if folder.role == other and not (declared.images and declared.masks) else None
+
+
+def _masks_among(paths: list[Path], folder: Folder) -> set[Path]:
+    """The masks in a folder that holds images as well: told by their stems, or JPEG and PNG."""
+    marked = {path for path in paths if mask_base(path.stem) != path.stem}
+    plain = {path.stem for path in paths if path not in marked}
+    plain |= {image_base(stem) for stem in plain}
+    found = {path for path in marked if mask_base(path.stem) in plain}
+    if not found and folder.role is None:
+        photos = {path.stem for path in paths if path.suffix.lower() in _PHOTO_SUFFIXES}
+        found = {p for p in paths if p.suffix.lower() not in _PHOTO_SUFFIXES and p.stem in photos}
+    return found
+
+
+Match = tuple[File, list[File]]
+
+
+def _match(images: list[File], masks: list[File]) -> tuple[list[Match], list[File], list[File]]:
+    """Images with their masks, and what is left; same place and same stem before looser ones."""
+    matches: list[Match] = []
+    for scope in (_same_place, _same_part, _anywhere):
+        for name_image, name_mask in (
+            (_stem, _stem),
+            (_stem, _mask_base),
+            (_image_base, _mask_base),
+        ):
+            found = _match_by(
+                images,
+                masks,
+                lambda file, scope=scope, name=name_image: (scope(file), name(file)),
+                lambda file, scope=scope, name=name_mask: (scope(file), name(file)),
+            )
+            matches += found
+            paired = {image.path for image, _ in found}
+            taken = {mask.path for _, hits in found for mask in hits}
+            images = [image for image in images if image.path not in paired]
+            masks = [mask for mask in masks if mask.path not in taken]
+    return sorted(matches, key=lambda match: match[0].path), images, masks
+
+
+Key = Callable[[File], Hashable]
+
+
+def _match_by(images: list[File], masks: list[File], of_image: Key, of_mask: Key) -> list[Match]:
+    """Images whose key no other image has, with all masks that have it too."""
+    by_key: dict[Hashable, list[File]] = defaultdict(list)
+    for mask in masks:
+        by_key[of_mask(mask)].append(mask)
+    claims = Counter(of_image(image) for image in images)
+    return [
+        (image, by_key[of_image(image)])
+        for image in images
+        if of_image(image) in by_key and claims[of_image(image)] == 1
+    ]
+
+
+def _same_place(file: File) -> Hashable:
+    return file.folder.part, file.folder.place
+
+
+def _same_part(file: File) -> Hashable:
+    return file.folder.part
+
+
+def _anywhere(_: File) -> Hashable:
+    return None
+
+
+def _stem(file: File) -> str:
+    return file.stem
+
+
+def _mask_base(file: File) -> str:
+    return mask_base(file.stem)
+
+
+def _image_base(file: File) -> str:
+    return image_base(file.stem)
+
+
+def _label(image: File, mask: File) -> str:
+    """What sets a mask's folder apart from its image's: the class, if there is one per folder."""
+    extra = [name for name in mask.folder.place if name not in image.folder.place]
+    return "_".join([*extra, mask.folder.variant] if mask.folder.variant else extra)
+
+
+def _layer_classes(matches: list[Match], declared: Declared) -> tuple[str, ...] | None:
+    """The classes, if masks lie in one folder for each; None if a mask holds all classes."""
+    if declared.task in ("binary", "multiclass"):
+        return None
+    labels = [[_label(image, mask) for mask in hits] for image, hits in matches]
+    every = sorted({label for row in labels for label in row})
+    distinct = all(len(set(row)) == len(row) for row in labels)
+    several = any(len(row) > 1 for row in labels) or len({i.folder for i, _ in matches}) == 1
+    if "" in every or not 2 <= len(every) <= 100 or not distinct or not several:
+        return None
+    said = {name.lower().replace(" ", "_"): name for name in declared.classes or ()}
+    if said and set(every) <= set(said):
+        return tuple(declared.classes or ())
+    return tuple(every)
+
+
+def _layered(image: File, hits: list[File], classes: tuple[str, ...]) -> Sample:
+    keys = [name.lower().replace(" ", "_") for name in classes]
+    by_label = {_label(image, mask): mask.path for mask in hits}
+    paths = tuple(by_label.get(key) for key in keys)
+    return Sample(image.stem, image.path, MaskLayers(paths), part=image.folder.part)
+
+
+def _single(image: File, hits: list[File]) -> Sample:
+    return Sample(image.stem, image.path, MaskFile(_best(hits).path), part=image.folder.part)
+
+
+def _best(hits: list[File]) -> File:
+    """The mask in the plainest folder, of the kind that says most."""
+    return min(hits, key=lambda m: (bool(m.folder.variant), mask_rank(m.stem), m.path))
+
+
+def _unused(root: Path, matches: list[Match]) -> list[str]:
+    """A note if images have more than one mask file."""
+    several = [(image, hits) for image, hits in matches if len(hits) > 1]
+    if not several:
+        return []
+    image, hits = several[0]
+    used = _best(hits)
+    others = [str(mask.path.relative_to(root)) for mask in hits if mask is not used]
+    note = (
+        f"{len(several)} images have more than one mask file; of {image.path.name}, "
+        f"{used.path.relative_to(root)} is used and not {', '.join(others)}"
+    )
+    return [note]
+
+
+def _folders_left_out(root: Path, spare: list[File], used: set[Folder], what: str) -> list[str]:
+    """A note for each folder without a single pair."""
+    counts = Counter(file.path.parent for file in spare if file.folder not in used)
+    return [
+        f"{folder.relative_to(root)}/ is left out: {number} {what}"
+        for folder, number in sorted(counts.items())
+    ]
+
+
+def _named_by_stems(samples: list[Sample]) -> tuple[str, ...] | None:
+    """ID_lesion.png everywhere: the class is called lesion."""
+    masks = [sample.mask.path.stem for sample in samples if isinstance(sample.mask, MaskFile)]
+    return ("lesion",) if all(stem.lower().endswith("_lesion") for stem in masks) else None
+
+
+MANY_FOLDERS = 8
+
+
+def _with_groups(samples: list[Sample], folders: list[Folder]) -> tuple[Sample, ...]:
+    """Samples in many small folders, one per patient or video, are grouped by folder."""
+    sizes = Counter(folder.place for folder in folders if folder.place)
+    many = len(sizes) >= MANY_FOLDERS and max(sizes.values()) > 1
+    if not many or max(sizes.values()) > len(samples) / 4:
+        return tuple(samples)
+    return tuple(
+        replace(sample, group="/".join(folder.place) or None)
+        for sample, folder in zip(samples, folders, strict=True)
+    )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from .errors import ConfigError
 from .explain import chosen_section, default_name, explain
@@ -145,6 +145,9 @@ def spell_duration(seconds: float) -> str:
 
 
 Duration = Annotated[
-    float, BeforeValidator(parse_duration), PlainSerializer(spell_duration, return_type=str)
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=0),
+    PlainSerializer(spell_duration, return_type=str),
 ]
 """Seconds, written as 5m, 90s, 1h30m or a plain number."""

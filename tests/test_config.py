@@ -139,7 +139,7 @@ def test_override_of_a_whole_config():
         ("optimizer.name=adan", "must be one of adam, adamw, sgd, got 'adan'; did you mean adam?"),
         ("model=unet", "model: is a section, such as {key: value}, got 'unet'; write model.name="),
         ("budget=5x", "budget: must be a time such as 5m, 90s or 1h30m, got '5x'"),
-        ("budget=-1", "budget: must be greater than 0, got -1"),
+        ("budget=-1", "budget: must be greater than or equal to 0, got -1"),
     ],
 )
 def test_a_wrong_setting_is_named(override: str, message: str):

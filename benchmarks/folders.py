@@ -1,0 +1,22 @@
+"""Every folder with no configuration and budget=5m: do the defaults carry over?
+
+python benchmarks/folders.py [NAME ...]
+"""
+
+import sys
+
+from common import SHARED, record, train_and_test
+
+FOLDERS = (
+    "carvana",
+    "isbi2012_em",
+    "magnetic_tile_severstal_format",
+    "ph2",
+    "tgs_salt",
+    "camvid",
+    "voc2012",
+)
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or FOLDERS:
+        record(f"folder-{name}", train_and_test(SHARED / name, "budget=5m"))

@@ -1,0 +1,51 @@
+"""From probabilities to a mask: the thresholds that travel with a model.
+
+Evaluation and prediction both decide here.
+"""
+
+import json
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from pydantic import Field
+
+from .config import Config
+from .data.samples import Task
+from .errors import RunError
+
+
+class Decision(Config):
+    """How probabilities become a mask."""
+
+    task: Task
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """Binary and multi-label: a pixel belongs to the class at this probability or above."""
+
+    @classmethod
+    def default(cls, task: Task, classes: tuple[str, ...]) -> Self:
+        """0.5 for every class; multi-class takes the most probable class."""
+        thresholds = {} if task == "multiclass" else dict.fromkeys(classes, 0.5)
+        return cls(task=task, thresholds=thresholds)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """From decision.json. Raises RunError where it is missing or broken."""
+        try:
+            return cls.parse(json.loads(path.read_text()), str(path))
+        except (OSError, json.JSONDecodeError) as error:
+            raise RunError(f"{path} cannot be read ({error}); train again") from error
+
+
+def decide(
+    probabilities: Float[np.ndarray, "classes height width"], decision: Decision
+) -> UInt8[np.ndarray, "*planes height width"]:
+    """Mask of class indices (binary, multi-class) or one 0/1 layer per class (multi-label)."""
+    if decision.task == "multiclass":
+        # torch goes along the classes ten times faster than NumPy
+        return torch.from_numpy(probabilities).argmax(0).byte().numpy()
+    thresholds = np.array(list(decision.thresholds.values()), np.float32).reshape(-1, 1, 1)
+    layers = (probabilities >= thresholds).astype(np.uint8)
+    return layers[0] if decision.task == "binary" else layers

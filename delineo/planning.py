@@ -1,0 +1,231 @@
+"""What a recipe leaves open is decided here, from the data, the machine and the budget.
+
+Nothing looks at validation or test images: sizes, values and masks of some training images and a
+few timed steps are all there is to plan from.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .data.dataset import DataConfig, read_pair
+from .data.samples import IGNORE_INDEX, DataFolder
+from .data.scaling import resize_mask, scaled_size
+from .recipe import Recipe
+
+PROBE_IMAGES = 24
+SIDES = (96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 448, 512)
+"""Sides of the square windows whose areas are candidates."""
+STRIDE = 32  # the deepest downsampling among the models: such sizes need no padding
+
+LOST_DETAIL = 0.92  # masks that keep less than this when scaled are trained on in windows
+ENOUGH_DETAIL = 0.97  # the scale at which windows are cut keeps this
+UNHURRIED_SIDE = 288  # without a budget
+UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest and most windows without a budget
+PASSES = 16  # how often an image should be seen before resolution is worth more
+HURRIED_WINDOWS = (1_500, 6_000)  # as many windows must fit into a budget
+FEW_STEPS = 300  # below this, smaller batches are worth their noise
+VALIDATIONS = (4, 25)  # fewest and most
+VALIDATION_SHARE = 0.12  # of the budget
+RESERVE_SHARE = 0.05  # of the budget: writing, loading, what timed steps do not see
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What some training images are like."""
+
+    sizes: tuple[tuple[int, int], ...]
+    """(height, width) of each."""
+    mean: tuple[float, ...]
+    """Of each channel, in the files' units."""
+    std: tuple[float, ...]
+    eight_bit: bool
+    masks: tuple[np.ndarray, ...]
+    read_seconds: float
+    """What reading one image and its mask takes."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a few timed steps took on this machine, in seconds."""
+
+    train_window: float
+    """One training window of the timed size."""
+    validate_image: float
+    """One validation image, from view to counts."""
+
+
+Timer = Callable[[Recipe, DataFolder], Timing]
+
+
+def take_probe(folder: DataFolder) -> Probe:
+    """Read some training images, evenly spread over the training part."""
+    samples = folder.part("train")
+    chosen = samples[:: max(1, len(samples) // PROBE_IMAGES)][:PROBE_IMAGES]
+    started = time.perf_counter()
+    pairs = [read_pair(folder, sample) for sample in chosen]
+    read_seconds = (time.perf_counter() - started) / len(pairs)
+    values = np.concatenate([_some_pixels(image) for image, _ in pairs]).astype(np.float64)
+    return Probe(
+        sizes=tuple(mask.shape[-2:] for _, mask in pairs),
+        mean=tuple(values.mean(0).tolist()),
+        std=tuple(values.std(0).clip(min=1e-6).tolist()),
+        eight_bit=all(image.dtype == np.uint8 for image, _ in pairs),
+        masks=tuple(mask for _, mask in pairs),
+        read_seconds=read_seconds,
+    )
+
+
+def _some_pixels(image: np.ndarray) -> np.ndarray:
+    pixels = image.reshape(-1, image.shape[2])
+    return pixels[:: 1 + len(pixels) // 50_000]
+
+
+def plan(recipe: Recipe, folder: DataFolder, timer: Timer, seconds_left: float | None) -> Recipe:
+    """The recipe with nothing left open. `seconds_left` is what remains of the budget."""
+    probe = take_probe(folder)
+    recipe = recipe.model_copy(
+        update={
+            "loss": recipe.loss.resolve(folder.task),
+            "monitor": _monitor(recipe, folder),
+            "data": _with_normalization(recipe.data, probe),
+        }
+    )
+    if seconds_left is None:
+        recipe = _with_size(recipe, probe, UNHURRIED_SIDE)
+        return _without_hurry(recipe, len(folder.part("train")))
+    trial = _with_batch(_with_size(recipe, probe, UNHURRIED_SIDE), windows=None)
+    return _within(recipe, probe, folder, trial, timer(trial, folder), seconds_left)
+
+
+def _monitor(recipe: Recipe, folder: DataFolder) -> str:
+    if recipe.monitor != "auto":
+        return recipe.monitor
+    return "per_image.mean_iou" if folder.task == "binary" else "dataset.mean_iou"
+
+
+def _with_normalization(data: DataConfig, probe: Probe) -> DataConfig:
+    """Ordinary pictures get the values of the packaged weights' training, (x - 127) / 128.
+
+    Others (16-bit, very dark, very flat) are moved to where those weights expect a picture.
+    """
+    usual = probe.eight_bit and 40 < np.mean(probe.mean) < 215 and np.mean(probe.std) > 20
+    channels = len(probe.mean)
+    mean = (127.0,) * channels if usual else probe.mean
+    std = (128.0,) * channels if usual else tuple(2 * std for std in probe.std)
+    return data.model_copy(update={"mean": data.mean or mean, "std": data.std or std})
+
+
+def _with_size(recipe: Recipe, probe: Probe, side: int) -> Recipe:
+    """Settle image_size at about side x side pixels, and the scale, where they are open."""
+    data = recipe.data
+    if data.image_size is None:
+        largest = max(128, float(np.median([(h * w) ** 0.5 for h, w in probe.sizes])) * 1.1)
+        data = data.model_copy(update={"image_size": window_size(min(side, largest), probe)})
+    if data.scale is None:
+        data = data.model_copy(update={"scale": _scale(data.image_size, probe)})
+    return recipe.model_copy(update={"data": data})
+
+
+def window_size(side: float, probe: Probe) -> tuple[int, int]:
+    """A window of about side x side pixels with the images' median aspect ratio."""
+    aspect = float(np.median([width / height for height, width in probe.sizes]))
+    aspect = min(max(aspect, 1 / 4), 4.0)
+    height = max(STRIDE, STRIDE * round(side / aspect**0.5 / STRIDE))
+    return height, max(STRIDE, STRIDE * round(height * aspect / STRIDE))
+
+
+def _scale(image_size: tuple[int, int], probe: Probe) -> str | float:
+    """The whole image where its masks survive that, else the smallest scale they survive."""
+    if detail_kept(probe, image_size, "fit") >= LOST_DETAIL:
+        return "fit"
+    for scale in (0.25, 0.35, 0.5, 0.7):
+        if detail_kept(probe, image_size, scale) >= ENOUGH_DETAIL:
+            return scale
+    return 1.0
+
+
+def detail_kept(probe: Probe, image_size: tuple[int, int], scale: str | float) -> float:
+    """Mean IoU of the masks with themselves after scaling down and up again, 0 to 1."""
+    scores: list[float] = []
+    for mask in probe.masks:
+        size = scaled_size(*mask.shape[-2:], image_size, scale)
+        tensor = torch.from_numpy(mask)
+        again = resize_mask(resize_mask(tensor, size), mask.shape[-2:]).numpy()
+        scores += _ious(mask, again)
+    return float(np.mean(scores)) if scores else 1.0
+
+
+def _ious(mask: np.ndarray, again: np.ndarray) -> list[float]:
+    """IoU of each class present (binary and layers: of the foreground)."""
+    planes = zip(
+        mask.reshape(-1, *mask.shape[-2:]), again.reshape(-1, *mask.shape[-2:]), strict=True
+    )
+    present = [value for value in np.unique(mask) if value != IGNORE_INDEX]
+    values = [1] if present in ([0, 1], [0], [1]) else present
+    return [
+        float(
+            ((before == value) & (after == value)).sum()
+            / ((before == value) | (after == value)).sum()
+        )
+        for before, after in planes
+        for value in values
+        if (before == value).any()
+    ]
+
+
+def _with_batch(recipe: Recipe, windows: int | None) -> Recipe:
+    """The batch size, smaller where few windows would make few steps."""
+    usual = 16 if torch.cuda.is_available() else 8
+    few = windows is not None and windows < FEW_STEPS * usual
+    batch_size = recipe.batch_size or (usual // 2 if few else usual)
+    return recipe.model_copy(update={"batch_size": batch_size})
+
+
+def _without_hurry(recipe: Recipe, images: int) -> Recipe:
+    """Epochs as the recipe says, else as many as give every image its share."""
+    epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))
+    windows = min(max(40 * images, UNHURRIED_WINDOWS[0]), max(UNHURRIED_WINDOWS[1], 8 * images))
+    epochs = recipe.epochs or round(windows / epoch_size)
+    recipe = _with_batch(recipe, epochs * epoch_size)
+    return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
+
+
+def _within(
+    recipe: Recipe,
+    probe: Probe,
+    folder: DataFolder,
+    trial: Recipe,
+    timing: Timing,
+    seconds: float,
+) -> Recipe:
+    """Size, batch and epochs that end within `seconds`, from what `trial` took."""
+    train, val = len(folder.part("train")), len(folder.part("val"))
+    reading = min((train + val) * probe.read_seconds, seconds / 4)
+    usable = seconds * (1 - RESERVE_SHARE) - reading
+    per_pixel = timing.train_window / _area(trial)
+    needed = min(max(PASSES * train, HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
+    affordable = usable * (1 - VALIDATION_SHARE) / (needed * per_pixel)
+    side = max([side for side in SIDES if side * side <= affordable], default=SIDES[0])
+    recipe = _with_size(recipe, probe, side)
+    validation = timing.validate_image * val * _area(recipe) / _area(trial)
+    most = int(usable * VALIDATION_SHARE / max(validation, 1e-3))
+    epochs = recipe.epochs or min(max(most, VALIDATIONS[0]), VALIDATIONS[1])
+    training = max(usable - epochs * validation, usable / 2)
+    windows = int(training / (per_pixel * _area(recipe)))
+    recipe = _with_batch(recipe, windows)
+    assert recipe.batch_size is not None
+    epoch_size = recipe.epoch_size or _whole_batches(windows / epochs, recipe.batch_size)
+    return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
+
+
+def _area(recipe: Recipe) -> int:
+    assert recipe.data.image_size is not None
+    return recipe.data.image_size[0] * recipe.data.image_size[1]
+
+
+def _whole_batches(windows: float, batch_size: int) -> int:
+    return max(1, int(windows // batch_size)) * batch_size

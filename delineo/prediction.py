@@ -1,0 +1,128 @@
+"""Predictor: image in, mask out, any size; the same steps that training was scored with."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor, nn
+
+from .data.samples import DataFolder, Task
+from .data.scaling import match_channels, normalize, resize_image, scaled_size, to_tensor
+from .decision import Decision, decide
+from .errors import ShapeError
+from .machine import choose_precision
+from .models import build_model
+from .recipe import Recipe
+from .run import Run
+
+ModelFactory = Callable[[int, int], nn.Module]
+"""(in_channels, num_classes) -> network from normalised images to logits of the same size."""
+
+
+def build_network(recipe: Recipe, folder: DataFolder, model: ModelFactory | None) -> nn.Module:
+    """The recipe's network, or what your own factory makes, in the layout convolutions like."""
+    outputs = 1 if folder.task == "binary" else len(folder.classes)
+    network = (
+        model(folder.channels, outputs)
+        if model
+        else build_model(recipe.model, folder.channels, outputs)
+    )
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def probabilities_of(
+    logits: Float[Tensor, "batch classes height width"], task: Task
+) -> Float[Tensor, "batch classes height width"]:
+    """Softmax over exclusive classes, else one sigmoid per class."""
+    return logits.softmax(1) if task == "multiclass" else logits.sigmoid()
+
+
+class Predictor:
+    """A network with everything that turns an image file's pixels into a mask."""
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, folder: DataFolder, decision: Decision
+    ) -> None:
+        data = recipe.data
+        assert data.image_size and data.scale and data.mean and data.std  # a planned recipe
+        self.network, self.decision = network, decision
+        self.task, self.classes, self.channels = folder.task, folder.classes, folder.channels
+        self.image_size, self.scale = data.image_size, data.scale
+        self.device = next(network.parameters()).device
+        self.mean = torch.tensor(data.mean, device=self.device)
+        self.std = torch.tensor(data.std, device=self.device)
+        self.precision = choose_precision(recipe.precision, self.device)
+
+    @classmethod
+    def load(
+        cls, run: Run | Path | str, device: str = "auto", model: ModelFactory | None = None
+    ) -> Self:
+        """The best weights of a run, ready to use. `model` where the run trained one of your own.
+
+        Raises RunError where `run` is none or has no weights.
+        """
+        run = run if isinstance(run, Run) else Run.open(Path(run))
+        recipe, folder = run.recipe(), run.description()
+        network = build_network(recipe.without_pretrained(), folder, model)
+        network.load_state_dict(run.best_weights())
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(network.to(device).eval(), recipe, folder, run.decision())
+
+    def __call__(self, image: np.ndarray) -> UInt8[np.ndarray, "*planes height width"]:
+        """Mask of an image (height, width, channels) in the file's own value range.
+
+        Binary and multi-class: class indices (height, width). Multi-label: 0/1 layers
+        (classes, height, width). Raises ShapeError where the image has no three axes.
+        """
+        return decide(self.probabilities(image), self.decision)
+
+    def probabilities(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
+        """Probability of each class at each pixel of the image, 0 to 1, float32.
+
+        Raises ShapeError where the image has not three axes (height, width, channels).
+        """
+        if image.ndim == 2:
+            image = image[:, :, None]
+        if image.ndim != 3 or 0 in image.shape:
+            raise ShapeError(f"an image is (height, width, channels), got {image.shape}")
+        logits = self.logits(self.view(image))
+        return self.native(logits, image.shape[:2]).cpu().numpy()
+
+    def view(self, image: np.ndarray) -> Shaped[Tensor, "channels height width"]:
+        """The image at the size and with the channels that the network looks at."""
+        size = scaled_size(*image.shape[:2], self.image_size, self.scale)
+        tensor = to_tensor(match_channels(image, self.channels)).to(self.device)
+        return resize_image(tensor, size)
+
+    @torch.inference_mode()
+    def logits(
+        self, view: Shaped[Tensor, "channels height width"]
+    ) -> Float[Tensor, "1 classes height width"]:
+        """The network's answer to one scaled image, float32."""
+        inputs = normalize(view[None], self.mean, self.std)
+        with self.autocast():
+            return self.network(inputs.contiguous(memory_format=torch.channels_last)).float()
+
+    @torch.inference_mode()
+    def native(
+        self, logits: Float[Tensor, "1 classes h w"], size: tuple[int, int]
+    ) -> Float[Tensor, "classes height width"]:
+        """Probabilities at the size of the image file."""
+        probabilities = probabilities_of(logits, self.task)
+        if tuple(logits.shape[2:]) == size:
+            return probabilities[0]
+        # without antialiasing where it shrinks: a threshold follows, edges stay sharp
+        return F.interpolate(probabilities, size=size, mode="bilinear")[0]
+
+    def autocast(self) -> AbstractContextManager:
+        """The arithmetic that the run was trained in."""
+        if self.precision == "fp32":
+            return nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)

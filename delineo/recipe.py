@@ -1,0 +1,72 @@
+"""Recipe: everything that decides a training, one readable YAML."""
+
+from typing import Literal, Self
+
+from pydantic import Field
+
+from .config import Config, Duration
+from .data.augmentation import AugmentationConfig
+from .data.dataset import DataConfig
+from .losses import LossConfig
+from .models import LiteUNetConfig, ModelConfig
+from .optim import OptimizerConfig, ScheduleConfig
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Monitor = Literal[
+    "auto",
+    "dataset.mean_iou",
+    "dataset.mean_dice",
+    "per_image.mean_iou",
+    "per_image.mean_dice",
+    "loss",
+]
+
+
+class Recipe(Config):
+    """What `train` does. Whatever is None or "auto" is planned from the data and the machine."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = Field(default=LiteUNetConfig(), discriminator="name")
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    epochs: int | None = Field(default=None, ge=1)
+    """Rounds of training, each followed by validation. None: planned, from the budget if given."""
+    epoch_size: int | None = Field(default=None, ge=1)
+    """Training windows per epoch. None: as many as there are training images, or planned."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Images per step, over all processes."""
+    budget: Duration | None = None
+    """Time for the whole training, such as 5m. The schedule ends within it."""
+    seed: int = Field(default=0, ge=0)
+    precision: Precision = "auto"
+    """auto: bf16 where the processor or GPU computes in it, else fp32."""
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Largest norm of the gradient; 0 switches clipping off."""
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    """Decay of the running mean of the weights that is scored and saved; 0 switches it off."""
+    monitor: Monitor = "auto"
+    """Validation score that chooses the best weights. auto: per_image.mean_iou for binary data,
+    dataset.mean_iou otherwise."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many validations without a better score. None: never."""
+    checkpoint_every: Duration = 60.0
+    """Least time between two writes of last.pt."""
+
+    def without_pretrained(self) -> Self:
+        """The same recipe with a network that starts empty, since its weights are loaded anyway."""
+        if not getattr(self.model, "pretrained", False):
+            return self
+        empty = self.model.model_copy(update={"pretrained": False})
+        return self.model_copy(update={"model": empty})
+
+    def steps_per_epoch(self) -> int:
+        """Of a planned recipe."""
+        assert self.epoch_size and self.batch_size
+        return -(-self.epoch_size // self.batch_size)
+
+    def total_steps(self) -> int:
+        """Of a planned recipe."""
+        assert self.epochs
+        return self.epochs * self.steps_per_epoch()

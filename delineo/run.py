@@ -1,0 +1,209 @@
+"""Run: what a training leaves on disk, and the only place that knows its file names."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .data.layouts import find_layout
+from .data.samples import DataFolder, Encoding
+from .decision import Decision
+from .errors import DataError, RunError
+from .files import write_atomically
+from .recipe import Recipe
+
+
+class Run:
+    """A run directory. Create one with `Run.create`, read one with `Run.open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    recipe_file = property(lambda self: self.path / "recipe.yaml")
+    dataset_file = property(lambda self: self.path / "dataset.json")
+    environment_file = property(lambda self: self.path / "environment.json")
+    metrics_file = property(lambda self: self.path / "metrics.jsonl")
+    log_file = property(lambda self: self.path / "train.log")
+    best_file = property(lambda self: self.path / "best.safetensors")
+    decision_file = property(lambda self: self.path / "decision.json")
+    last_file = property(lambda self: self.path / "last.pt")
+    report_file = property(lambda self: self.path / "report.html")
+
+    def evaluation_file(self, part: str) -> Path:
+        return self.path / f"evaluation-{part}.json"
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make an empty run directory. Raises RunError where anything is there already."""
+        cls.refuse_taken(path)
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @staticmethod
+    def refuse_taken(path: Path) -> None:
+        """Raises RunError where `path` holds anything: nothing is ever overwritten."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = " or continue it with --resume" if (path / "recipe.yaml").exists() else ""
+            raise RunError(f"{path} already exists; choose another --out{hint}")
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """An existing run. Raises RunError where `path` is none."""
+        run = cls(path)
+        if not run.path.is_dir():
+            raise RunError(f"{path} does not exist; give the folder that train wrote with --out")
+        for needed in (run.recipe_file, run.dataset_file):
+            if not needed.exists():
+                raise RunError(
+                    f"{path} is not a run: it has no {needed.name}; "
+                    "give the folder that train wrote with --out"
+                )
+        return run
+
+    def recipe(self) -> Recipe:
+        return Recipe.load(self.recipe_file)
+
+    def dataset(self) -> dict[str, Any]:
+        """The contents of dataset.json."""
+        return _read_json(self.dataset_file)
+
+    def write_dataset(self, folder: DataFolder, details: dict[str, Any]) -> None:
+        """Write dataset.json: what the model was trained on, and `details` of the check."""
+        encoding = asdict(folder.encoding)
+        encoding["values"] = {str(key): value for key, value in folder.encoding.values.items()}
+        encoding["colors"] = [[*rgb, index] for rgb, index in folder.encoding.colors.items()]
+        record = {
+            "path": str(folder.root.resolve()),
+            "layout": folder.layout,
+            "task": folder.task,
+            "classes": list(folder.classes),
+            "channels": folder.channels,
+            "encoding": encoding,
+            "splits": {part: list(ids) for part, ids in folder.splits.items()},
+            "assumptions": list(folder.assumptions),
+            **details,
+        }
+        write_atomically(self.dataset_file, json.dumps(record, indent=1))
+
+    def description(self) -> DataFolder:
+        """What dataset.json says of the data, without samples: needs no data on disk."""
+        record = self.dataset()
+        encoding = record["encoding"]
+        return DataFolder(
+            root=Path(record["path"]),
+            layout=record["layout"],
+            task=record["task"],
+            classes=tuple(record["classes"]),
+            channels=record["channels"],
+            encoding=Encoding(
+                values={int(key): value for key, value in encoding["values"].items()},
+                colors={(r, g, b): index for r, g, b, index in encoding["colors"]},
+                threshold=encoding["threshold"],
+            ),
+            samples=(),
+            splits={part: tuple(ids) for part, ids in record["splits"].items()},
+            assumptions=tuple(record["assumptions"]),
+        )
+
+    def folder(self) -> DataFolder:
+        """The data that this run was trained on, with the splits it was trained with."""
+        described = self.description()
+        if not described.root.exists():
+            raise DataError(
+                f"the data of {self.path} is no longer at {described.root}; give --data FOLDER"
+            )
+        return replace(described, samples=find_layout(described.root).samples)
+
+    def decision(self) -> Decision:
+        return Decision.read(self.decision_file)
+
+    def log_epoch(self, record: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with self.metrics_file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        if not self.metrics_file.exists():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+
+    def forget_epochs_after(self, epoch: int) -> None:
+        """Drop the lines of epochs that a resumed training will go through again."""
+        lines = []
+        for line in (
+            self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []
+        ):
+            try:
+                if json.loads(line)["epoch"] <= epoch:
+                    lines.append(line + "\n")
+            except json.JSONDecodeError:  # the last line of a training killed while writing it
+                break
+        write_atomically(self.metrics_file, "".join(lines))
+
+    def save_best(self, weights: dict[str, Tensor]) -> None:
+        """Write best.safetensors whole or not at all."""
+        part = self.best_file.with_suffix(".part")
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part)
+        os.replace(part, self.best_file)
+
+    def best_weights(self) -> dict[str, Tensor]:
+        try:
+            return load_file(self.best_file)
+        except FileNotFoundError:
+            raise RunError(f"{self.path} has no weights yet; let train finish an epoch") from None
+        except Exception as error:
+            raise RunError(f"{self.best_file} cannot be read ({error}); train again") from error
+
+    def save_last(self, state: dict[str, Any]) -> None:
+        """Write last.pt whole or not at all."""
+        part = self.last_file.with_suffix(".part")
+        with part.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.last_file)
+
+    def last(self) -> dict[str, Any] | None:
+        """The state to resume from; None where none was written yet. Loading runs no code."""
+        if not self.last_file.exists():
+            return None
+        try:
+            return torch.load(self.last_file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise RunError(f"{self.last_file} cannot be read ({error}); start anew") from error
+
+    def write_environment(self, details: dict[str, Any]) -> None:
+        """Write environment.json: versions, machine, command line, git state."""
+        record = {
+            "command": sys.argv,
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "git": _git_state(),
+            **details,
+        }
+        write_atomically(self.environment_file, json.dumps(record, indent=1))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({error})") from error
+
+
+def _git_state() -> str | None:
+    """Commit of the working folder, with "-dirty" where it has changes; None outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

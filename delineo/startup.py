@@ -1,0 +1,96 @@
+"""What happens before the first training step: launch, check, plan, a run directory."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from .data.check import Checkup, check_folder
+from .data.samples import DataFolder
+from .decision import Decision
+from .errors import ConfigError, DataError
+from .files import write_atomically
+from .machine import FABRIC_PRECISION, choose_precision
+from .planning import Timer, plan
+from .progress import Progress
+from .recipe import Recipe
+from .run import Run
+
+
+def load_recipe(source: Path | str | Recipe, overrides: Sequence[str]) -> Recipe:
+    """The recipe in a YAML file, or the default one for a data folder.
+
+    Raises ConfigError where `source` is neither, or where an override does not fit.
+    """
+    if isinstance(source, Recipe):
+        return Recipe.parse(source.model_dump(), "recipe", overrides)
+    source = Path(source)
+    if source.is_dir():
+        return Recipe.parse({"data": {"path": str(source)}}, "recipe", overrides)
+    if source.suffix in (".yaml", ".yml"):
+        return Recipe.load(source, list(overrides))
+    raise ConfigError(f"{source} is neither a data folder nor a recipe (.yaml); check the path")
+
+
+def launch(recipe: Recipe) -> Fabric:
+    """Fabric on this machine's accelerator, over all processes that torchrun started."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = choose_precision(recipe.precision, device)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=local,
+        num_nodes=max(1, world // local),
+        strategy="ddp" if world > 1 else "auto",
+        precision=FABRIC_PRECISION[precision],  # pyright: ignore[reportArgumentType]
+    )
+    fabric.launch()
+    return fabric
+
+
+def check_data(recipe: Recipe, progress: Progress) -> Checkup:
+    """Let the data doctor look; say what it found. Raises DataError where it found errors."""
+    if recipe.data.path is None:
+        raise ConfigError("the recipe names no data: add data.path=FOLDER")
+    checkup = check_folder(recipe.data.path, progress)
+    for finding in checkup.findings:
+        if finding.severity != "note":
+            progress.message(f"{finding.severity}: {finding.text()}")
+    errors = [finding for finding in checkup.findings if finding.severity == "error"]
+    if errors or checkup.folder is None:
+        raise DataError(
+            f"{recipe.data.path} has {len(errors)} error(s), listed above; "
+            "nothing was trained. `delineo check` shows them again"
+        )
+    for part in ("train", "val"):
+        if not checkup.folder.part(part):
+            raise DataError(
+                f"{recipe.data.path} has no {part} images; training needs at least one. Add images "
+                "or say in splits.json which are for training and which for validation"
+            )
+    return checkup
+
+
+def start_run(
+    recipe: Recipe, out: Path, timer: Timer, started: float, progress: Progress
+) -> tuple[Recipe, DataFolder]:
+    """Check, plan, and write all that a run holds before its first epoch.
+
+    `started` is the clock reading from which the budget counts.
+    """
+    Run.refuse_taken(out)
+    checkup = check_data(recipe, progress)
+    assert checkup.folder is not None
+    folder = checkup.folder
+    spent = time.monotonic() - started
+    recipe = plan(recipe, folder, timer, recipe.budget and recipe.budget - spent)
+    run = Run.create(out)
+    write_atomically(run.recipe_file, recipe.to_yaml())
+    run.write_dataset(folder, checkup.to_json())
+    decision = Decision.default(folder.task, folder.classes)
+    write_atomically(run.decision_file, decision.model_dump_json(indent=1))
+    return recipe, folder

@@ -1,0 +1,82 @@
+"""How fast this machine trains and validates a recipe: a few real steps, timed."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from .data.samples import DataFolder
+from .data.scaling import normalize
+from .decision import Decision
+from .losses import build_loss
+from .planning import Timing
+from .prediction import ModelFactory, Predictor, build_network
+from .recipe import Recipe
+from .validation import ValidationPart, validate_image
+
+WARM_UP, TIMED = 2, 3
+VALIDATION_IMAGES = 3
+
+
+def time_steps(
+    recipe: Recipe, folder: DataFolder, fabric: Fabric, model: ModelFactory | None
+) -> Timing:
+    """Time training steps on noise and validation on a few images, with a network thrown away."""
+    network = build_network(recipe.without_pretrained(), folder, model).to(fabric.device)
+    predictor = Predictor(network, recipe, folder, Decision.default(folder.task, folder.classes))
+    return Timing(
+        train_window=_time_training(network, predictor, recipe, folder),
+        validate_image=_time_validation(network.eval(), predictor, recipe, folder),
+    )
+
+
+def _time_training(
+    network: nn.Module, predictor: Predictor, recipe: Recipe, folder: DataFolder
+) -> float:
+    """Seconds per window."""
+    assert recipe.data.image_size and recipe.batch_size
+    loss_function = build_loss(recipe.loss, folder.task)
+    images = torch.rand(recipe.batch_size, folder.channels, *recipe.data.image_size)
+    layers = (len(folder.classes),) if folder.task == "multilabel" else ()
+    target = torch.zeros(recipe.batch_size, *layers, *recipe.data.image_size, dtype=torch.uint8)
+    images = images.to(predictor.device, memory_format=torch.channels_last)
+    target = target.to(predictor.device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
+
+    def step() -> None:
+        with predictor.autocast():
+            logits = network(normalize(images, predictor.mean, predictor.std))
+        loss_function(logits, target).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    network.train()
+    return _median_seconds(step, WARM_UP, TIMED) / recipe.batch_size
+
+
+def _time_validation(
+    network: nn.Module, predictor: Predictor, recipe: Recipe, folder: DataFolder
+) -> float:
+    """Seconds per image that is in memory already."""
+    part = ValidationPart(folder, folder.part("train")[:VALIDATION_IMAGES], cache_bytes=2**30)
+    loss_function = build_loss(recipe.loss, folder.task)
+
+    def look() -> None:
+        for index in range(len(part.samples)):
+            validate_image(predictor, part, index, loss_function)
+
+    return _median_seconds(look, 1, 2) / len(part.samples)
+
+
+def _median_seconds(job: Callable[[], None], warm_up: int, timed: int) -> float:
+    seconds = []
+    for _ in range(warm_up + timed):
+        start = time.perf_counter()
+        job()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[warm_up:])

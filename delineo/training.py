@@ -1,0 +1,356 @@
+"""train(): the loop, read top to bottom; train_step()."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .data.augmentation import recolor
+from .data.dataset import (
+    Batch,
+    BatchOrder,
+    TrainingWindows,
+    class_presence,
+    class_weights,
+    training_batches,
+)
+from .data.randomness import derive_seed
+from .data.samples import DataFolder
+from .data.scaling import normalize
+from .errors import TrainingError
+from .losses import LossFunction, build_loss
+from .machine import cache_bytes, default_workers, describe_machine, peak_memory_mb
+from .optim import build_optimizer, lr_factor
+from .prediction import ModelFactory, Predictor, build_network
+from .progress import NoProgress, Progress
+from .recipe import Recipe
+from .run import Run
+from .startup import launch, load_recipe, start_run
+from .state import State, average_of
+from .stopping import StopSignals
+from .timing import time_steps
+from .validation import Validation, ValidationPart, validate
+
+COLLAPSE_EPOCHS = 3  # one class everywhere for so many epochs is called out
+LATE = 1.03  # a training that is to end later than this share of its budget is shortened
+
+
+@dataclass
+class Job:
+    """What stays the same during a training."""
+
+    fabric: Fabric
+    recipe: Recipe
+    folder: DataFolder
+    run: Run
+    loss_function: LossFunction
+    predictor: Predictor
+    validation: ValidationPart
+    progress: Progress
+    started: float
+    """Clock reading when this process began; State.seconds is what earlier ones took."""
+
+
+def train(
+    source: Path | str | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    out: Path | str,
+    resume: bool = False,
+    progress: Progress | None = None,
+    model: ModelFactory | None = None,
+) -> Run:
+    """Train on a data folder or by a recipe, and leave a run directory at `out`.
+
+    `overrides` are `key=value` as on the command line. `resume` continues the run at `out`.
+    `model` makes a network of your own: (in_channels, num_classes) -> module.
+
+    Raises ConfigError for impossible settings, DataError where the data has errors, RunError where
+    `out` is taken, TrainingError where training cannot go on or was interrupted.
+    """
+    started, out = time.monotonic(), Path(out)
+    recipe = Run.open(out).recipe() if resume else load_recipe(source, overrides)
+    fabric = launch(recipe)
+    shown = progress if progress and fabric.is_global_zero else NoProgress()
+    prepared: Any = None
+    if fabric.is_global_zero:
+        prepared = (
+            (recipe, Run.open(out).folder())
+            if resume
+            else start_run(
+                recipe, out, lambda *trial: time_steps(*trial, fabric, model), started, shown
+            )
+        )
+    recipe, folder = fabric.broadcast(prepared)
+    job, state = set_up(fabric, recipe, folder, Run(out), model, shown, started)
+    if resume:
+        restore(job, state)
+    with StopSignals() as signals:
+        fit(job, state, signals)
+    return job.run
+
+
+def set_up(
+    fabric: Fabric,
+    recipe: Recipe,
+    folder: DataFolder,
+    run: Run,
+    model: ModelFactory | None,
+    progress: Progress,
+    started: float,
+) -> tuple[Job, State]:
+    """Network, optimiser, loss and validation part, ready for the first step."""
+    torch.manual_seed(recipe.seed)
+    network = build_network(recipe, folder, model)
+    optimizer = build_optimizer(network, recipe.optimizer)
+    average = average_of(fabric.to_device(network), recipe.ema)
+    wrapped, fabric_optimizer = fabric.setup(network, optimizer)
+    state = State(
+        network=network,
+        model=wrapped,
+        average=average,
+        optimizer=fabric_optimizer,
+        total_steps=recipe.total_steps(),
+        precision=fabric.strategy.precision,
+    )
+    predictor = Predictor(average.module, recipe, folder, run.decision())
+    mine = folder.part("val")[fabric.global_rank :: fabric.world_size]
+    validation = ValidationPart(folder, mine, cache_bytes(0.1))
+    loss_function = build_loss(recipe.loss, folder.task)
+    job = Job(fabric, recipe, folder, run, loss_function, predictor, validation, progress, started)
+    if fabric.is_global_zero:
+        run.write_environment(
+            {
+                **describe_machine(),
+                "device": str(fabric.device),
+                "processes": fabric.world_size,
+                "precision": predictor.precision,
+                "memory_format": "channels_last",
+                "seed": recipe.seed,
+            }
+        )
+    return job, state
+
+
+def restore(job: Job, state: State) -> None:
+    """Go back to the last checkpoint; without one, to the beginning."""
+    saved = job.run.last()
+    if saved is not None:
+        state.load_state_dict(saved)
+    if job.fabric.is_global_zero:
+        job.run.forget_epochs_after(state.epoch)
+    job.progress.message(
+        f"{job.run.path} is finished already"
+        if state.finished
+        else f"resuming {job.run.path} at step {state.step} of {state.total_steps}"
+    )
+
+
+def fit(job: Job, state: State, signals: StopSignals) -> None:
+    """The loop: step, and at the end of each epoch look at the validation part."""
+    recipe, last_saved = job.recipe, time.monotonic()
+    job.progress.start("training", total=state.total_steps * recipe.batch_size)
+    job.progress.advance(state.step * recipe.batch_size)
+    batches = iter(make_batches(job, state))
+    state.model.train()
+    while not state.finished:
+        batch = job.fabric.to_device(next(batches))
+        value = careful_step(job, state, batch)
+        state.loss_sum += value
+        job.progress.advance(recipe.batch_size, loss=value)
+        if state.step % recipe.steps_per_epoch() == 0:
+            finish_epoch(job, state)
+        interrupted = someone_wants_to_stop(job, signals)
+        if (
+            state.finished
+            or interrupted
+            or time.monotonic() - last_saved >= recipe.checkpoint_every
+        ):
+            save(job, state)
+            last_saved = time.monotonic()
+        if interrupted and not state.finished:
+            raise TrainingError(
+                f"stopped by {signals.received} after step {state.step} of {state.total_steps}, "
+                f"all saved; go on with: delineo train {job.folder.root} --out {job.run.path} --resume"
+            )
+    job.progress.finish()
+
+
+def train_step(job: Job, state: State, batch: Batch) -> float:
+    """One step of the optimiser on one batch; returns the loss.
+
+    Raises FloatingPointError where the loss is not finite, before the weights change.
+    """
+    # dropout draws from the global generator: seeded per step, a resumed run draws the same
+    torch.manual_seed(derive_seed(job.recipe.seed, "step", state.step, job.fabric.global_rank))
+    factor = lr_factor(job.recipe.schedule, state.step, state.total_steps, state.plateau)
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+    logits = state.model(network_input(batch, job.predictor))
+    loss = job.loss_function(logits, batch.target)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the loss became {value}")
+    job.fabric.backward(loss)
+    if job.recipe.clip_norm:
+        limit = job.recipe.clip_norm
+        job.fabric.clip_gradients(
+            state.model, state.optimizer, max_norm=limit, error_if_nonfinite=False
+        )
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    state.average.update_parameters(state.network)
+    state.step += 1
+    return value
+
+
+def network_input(
+    batch: Batch, predictor: Predictor
+) -> Float[Tensor, "batch channels height width"]:
+    """The batch's images normalised and recoloured, in the layout that convolutions like."""
+    images = batch.images.contiguous(memory_format=torch.channels_last)
+    images = normalize(images, predictor.mean, predictor.std)
+    return recolor(images, batch.brightness, batch.contrast, batch.saturation)
+
+
+def careful_step(job: Job, state: State, batch: Batch) -> float:
+    """train_step, with what goes wrong explained."""
+    try:
+        return train_step(job, state, batch)
+    except FloatingPointError as error:
+        samples = job.folder.part("train")
+        files = ", ".join(str(samples[index].image) for index in batch.index.tolist())
+        raise TrainingError(
+            f"{error} at step {state.step + 1}; the best weights so far are kept in "
+            f"{job.run.best_file}. Look at the images of this batch: {files}. If they are fine, "
+            "lower optimizer.lr or set precision=fp32"
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        size = job.recipe.data.image_size
+        raise TrainingError(
+            f"memory ran out at step {state.step + 1}; lower batch_size (now "
+            f"{job.recipe.batch_size}) or data.image_size (now {list(size or ())})"
+        ) from error
+
+
+def make_batches(job: Job, state: State) -> DataLoader:
+    """Training batches from the current step on, this process's share of each."""
+    recipe, fabric = job.recipe, job.fabric
+    samples = job.folder.part("train")
+    workers = default_workers() if recipe.data.workers is None else recipe.data.workers
+    windows = TrainingWindows(
+        job.folder,
+        samples,
+        recipe.data,
+        recipe.augmentation,
+        recipe.seed,
+        cache_bytes(0.3) if workers == 0 else 0,
+    )
+    order = BatchOrder(
+        len(samples),
+        recipe.batch_size or 1,
+        recipe.seed,
+        state.step,
+        class_weights(class_presence(job.folder, samples), recipe.data.rare_classes)
+        if recipe.data.rare_classes
+        else None,
+        fabric.global_rank,
+        fabric.world_size,
+    )
+    return training_batches(windows, order, workers)
+
+
+def finish_epoch(job: Job, state: State) -> None:
+    """Validate, log, keep the weights if they are the best, decide whether to go on."""
+    recipe, steps = job.recipe, job.recipe.steps_per_epoch()
+    state.model.eval()
+    validation = validate(job.predictor, job.validation, job.loss_function, job.fabric)
+    state.model.train()
+    score = validation.monitored(recipe.monitor)
+    better = score > state.best_score
+    state.epoch += 1
+    state.plateau.update(recipe.schedule, validation.loss)
+    state.epochs_since_best = 0 if better else state.epochs_since_best + 1
+    state.best_score = max(score, state.best_score)
+    state.collapsed_epochs = state.collapsed_epochs + 1 if validation.collapsed() else 0
+    seconds = state.seconds + time.monotonic() - job.started
+    if job.fabric.is_global_zero:
+        if better:
+            job.run.save_best(state.average.module.state_dict())
+        job.run.log_epoch(
+            {
+                "epoch": state.epoch,
+                "step": state.step,
+                "loss": state.loss_sum / steps,
+                "lr": state.optimizer.param_groups[-1]["lr"],
+                "seconds": round(seconds, 2),
+                "val": validation.to_json(),
+                "score": score,
+                "best": better,
+                "peak_memory_mb": round(peak_memory_mb()),
+            }
+        )
+    report_epoch(job, state, validation, score, better)
+    state.loss_sum = 0.0
+    shorten_if_late(job, state, seconds)
+    patient = recipe.patience is None or state.epochs_since_best < recipe.patience
+    state.finished = state.step >= state.total_steps or not patient
+
+
+def report_epoch(
+    job: Job, state: State, validation: Validation, score: float, better: bool
+) -> None:
+    """One line for people, and advice where the network has collapsed."""
+    epochs = state.total_steps // job.recipe.steps_per_epoch()
+    mean_loss = state.loss_sum / job.recipe.steps_per_epoch()
+    job.progress.message(
+        f"epoch {state.epoch}/{epochs}  loss {mean_loss:.4f}  val loss {validation.loss:.4f}  "
+        f"val {job.recipe.monitor} {score:.4f}{'  best' if better else ''}"
+    )
+    if state.collapsed_epochs in (COLLAPSE_EPOCHS, 4 * COLLAPSE_EPOCHS):
+        job.progress.message(validation.collapse_advice(state.collapsed_epochs))
+
+
+def shorten_if_late(job: Job, state: State, seconds: float) -> None:
+    """Cut whole epochs where the machine is slower than planned, so that the schedule still ends.
+
+    `seconds` have been spent so far. The pace is that of the last epoch; the first one also read
+    the files and says little.
+    """
+    pace, state.epoch_began = seconds - state.epoch_began, seconds
+    if job.recipe.budget is None or state.epoch == 1:
+        return
+    steps = job.recipe.steps_per_epoch()
+    left = state.total_steps // steps - state.epoch
+    if seconds + left * pace <= job.recipe.budget * LATE:
+        return
+    fits = max(0, int((job.recipe.budget - seconds) / pace))
+    state.total_steps = (state.epoch + fits) * steps
+    job.progress.message(f"slower than planned: {fits} more epochs instead of {left}")
+
+
+def someone_wants_to_stop(job: Job, signals: StopSignals) -> bool:
+    """Whether any process was asked to stop; all processes hear the same answer."""
+    if job.fabric.world_size == 1:
+        return signals.received is not None
+    flag = torch.tensor(float(signals.received is not None), device=job.fabric.device)
+    return bool(job.fabric.all_reduce(flag, reduce_op="sum"))
+
+
+def save(job: Job, state: State) -> None:
+    """Write last.pt; the time trained so far goes with it."""
+    now = time.monotonic()
+    state.seconds += now - job.started
+    job.started = now
+    if job.fabric.is_global_zero:
+        job.run.save_last(state.state_dict())

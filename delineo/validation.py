@@ -1,0 +1,136 @@
+"""validate(): the score during training, at the masks' native size; the watch for collapse."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from .data.dataset import Cache, read_pair
+from .data.samples import DataFolder, Sample
+from .data.scaling import resize_mask
+from .decision import decide
+from .losses import LossFunction
+from .metrics import Counts, count, score, tabulate
+from .prediction import Predictor
+
+ONE_CLASS = 0.999  # of the pixels predicted as one class: the network has collapsed
+SEVERAL = 0.995  # unless the truth itself is as one-sided
+
+
+class ValidationPart:
+    """The validation samples of one process, kept in memory while there is room."""
+
+    def __init__(self, folder: DataFolder, samples: tuple[Sample, ...], cache_bytes: int) -> None:
+        self.folder, self.samples = folder, samples
+        self._cache = Cache(cache_bytes)
+
+    def view_and_mask(self, index: int, predictor: Predictor) -> tuple[Tensor, Tensor]:
+        """What the network sees of an image, and the mask at its native size."""
+        pair = self._cache.get(index)
+        if pair is None:
+            image, mask = read_pair(self.folder, self.samples[index])
+            pair = predictor.view(image), torch.from_numpy(mask)
+            self._cache.put(index, pair)
+        return pair
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one look at the whole validation part gave."""
+
+    loss: float
+    scores: dict[str, Any]
+    """`dataset` and `per_image` as in evaluation files, without intervals."""
+    true_share: dict[str, float]
+    """Share of the pixels that belong to each class."""
+    predicted_share: dict[str, float]
+
+    def monitored(self, name: str) -> float:
+        """The score called `name`, such as "dataset.mean_iou" or "loss"; higher is better."""
+        if name == "loss":
+            return -self.loss
+        average, key = name.split(".")
+        return self.scores[average][key] or 0.0
+
+    def collapsed(self) -> bool:
+        """Whether nearly every pixel was given the same class while the masks hold several."""
+        predicted, true = list(self.predicted_share.values()), list(self.true_share.values())
+        if len(predicted) == 1:  # binary: all background or all foreground
+            predicted, true = [predicted[0], 1 - predicted[0]], [true[0], 1 - true[0]]
+        if sum(predicted) == 0:  # multi-label without a single pixel
+            return sum(true) > 1 - SEVERAL
+        return max(predicted) >= ONE_CLASS and max(true) < SEVERAL
+
+    def collapse_advice(self, epochs: int) -> str:
+        """What is seen and what helps."""
+        share = ", ".join(
+            f"{name} {100 * value:.1f} %" for name, value in self.predicted_share.items()
+        )
+        truth = ", ".join(f"{name} {100 * value:.1f} %" for name, value in self.true_share.items())
+        return (
+            f"warning: for {epochs} epochs the network has predicted one class everywhere "
+            f"(predicted: {share}; masks: {truth}). Try loss.dice=1 beside cross-entropy, "
+            "data.rare_classes=1, or a lower optimizer.lr; and look at `delineo check`"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        coverage = {"true": self.true_share, "predicted": self.predicted_share}
+        return {"loss": self.loss, **self.scores, "coverage": coverage}
+
+
+def validate(
+    predictor: Predictor, part: ValidationPart, loss_function: LossFunction, fabric: Fabric
+) -> Validation:
+    """Score every validation image once, each process its own share."""
+    losses, counts = [], []
+    for index in range(len(part.samples)):
+        loss, image_counts = validate_image(predictor, part, index, loss_function)
+        losses.append(loss)
+        counts.append(image_counts)
+    return summarize(predictor, *_gather(losses, counts, fabric))
+
+
+def validate_image(
+    predictor: Predictor, part: ValidationPart, index: int, loss_function: LossFunction
+) -> tuple[float, Counts]:
+    """Loss at the network's size and counts at the mask's native size."""
+    view, mask = part.view_and_mask(index, predictor)
+    logits = predictor.logits(view)
+    target = resize_mask(mask, tuple(view.shape[1:])).to(logits.device)
+    loss = float(loss_function(logits, target[None]))
+    probabilities = predictor.native(logits, tuple(mask.shape[-2:])).cpu().numpy()
+    prediction = decide(probabilities, predictor.decision)
+    return loss, count(prediction, mask.numpy(), len(predictor.classes), predictor.task)
+
+
+def _gather(
+    losses: list[float], counts: list[Counts], fabric: Fabric
+) -> tuple[list[float], list[Counts]]:
+    """All processes' lists, put together: no image twice, none left out."""
+    if fabric.world_size == 1:
+        return losses, counts
+    shares: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(shares, (losses, counts))
+    return [x for share in shares for x in share[0]], [x for share in shares for x in share[1]]
+
+
+def summarize(predictor: Predictor, losses: list[float], counts: list[Counts]) -> Validation:
+    """Mean loss, scores and class shares over all images."""
+    table = tabulate(counts, len(predictor.classes))
+    pixels = max(1.0, float(table.valid.sum()))
+    if predictor.task == "multilabel":
+        pixels /= len(predictor.classes)
+    true, predicted = table.tp + table.fn, table.tp + table.fp
+    return Validation(
+        loss=sum(losses) / len(losses),
+        scores=score(counts, predictor.classes, predictor.task),
+        true_share=_shares(predictor.classes, true.sum(0) / pixels),
+        predicted_share=_shares(predictor.classes, predicted.sum(0) / pixels),
+    )
+
+
+def _shares(classes: tuple[str, ...], values: np.ndarray) -> dict[str, float]:
+    return dict(zip(classes, values.round(6).tolist(), strict=True))

@@ -1,0 +1,190 @@
+"""The promises of training: repeatable, resumable, the same with workers and processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from torch import Tensor, nn
+
+import delineo
+from delineo.errors import ConfigError, DataError, RunError, TrainingError
+
+MakeShapes = Callable[..., Path]
+TINY = (
+    "model.name=unet", "model.width=4", "model.depth=2", "data.image_size=[32,32]",
+    "epochs=3", "batch_size=4", "precision=fp32", "optimizer.lr=0.01", "checkpoint_every=0",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(make_shapes: MakeShapes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_shapes(tmp_path_factory.mktemp("data") / "discs", 20)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    delineo.train(data, TINY, out=out)
+    return out
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    """The last weights, not the best: they depend on every step."""
+    return torch.load(run / "last.pt", weights_only=True)["network"]
+
+
+def assert_same(first: Path, second: Path) -> None:
+    ours, theirs = weights(first), weights(second)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+    best = [load_file(run / "best.safetensors") for run in (first, second)]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "delineo", "train", str(data), *TINY, *more, "--out", str(out)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def test_a_run_holds_what_the_contract_says(whole: Path) -> None:
+    names = {path.name for path in whole.iterdir()}
+    assert names >= {
+        "recipe.yaml", "dataset.json", "environment.json", "metrics.jsonl", "train.log",
+        "best.safetensors", "decision.json", "last.pt",
+    }  # fmt: skip
+    epochs = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+    assert max(epoch["score"] for epoch in epochs) > 0.3
+
+
+def test_the_resolved_recipe_trains_the_same_weights(whole: Path, tmp_path: Path) -> None:
+    delineo.train(whole / "recipe.yaml", out=tmp_path / "again")
+    assert_same(whole, tmp_path / "again")
+
+
+def test_another_seed_gives_other_weights(whole: Path, data: Path, tmp_path: Path) -> None:
+    delineo.train(data, [*TINY, "seed=1"], out=tmp_path / "other")
+    ours, theirs = weights(whole), weights(tmp_path / "other")
+    assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_count_changes_nothing(
+    whole: Path, data: Path, tmp_path: Path, workers: int
+) -> None:
+    delineo.train(data, [*TINY, f"data.workers={workers}"], out=tmp_path / "run")
+    assert_same(whole, tmp_path / "run")
+
+
+def test_killed_and_resumed_is_the_same_bit_for_bit(
+    whole: Path, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    process = subprocess.Popen(command(data, out), env=environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    # the first checkpoint that is not at the end of an epoch: 14 images in batches of 4
+    while time.monotonic() < deadline and process.poll() is None:
+        if (out / "last.pt").exists():
+            process.kill()
+            break
+        time.sleep(0.001)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "the training was over before it was killed"
+    delineo.train(data, out=out, resume=True)
+    assert_same(whole, out)
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_sigterm_saves_and_says_how_to_go_on(whole: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(
+        command(data, out), env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.terminate()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    delineo.train(data, out=out, resume=True)
+    assert_same(whole, out)
+
+
+def test_resuming_a_finished_run_changes_nothing(whole: Path, data: Path) -> None:
+    before = (whole / "best.safetensors").read_bytes()
+    delineo.train(data, out=whole, resume=True)
+    assert (whole / "best.safetensors").read_bytes() == before
+
+
+def test_two_processes_train_and_score_every_image_once(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, *command(data, out)[1:]], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "environment.json").read_text())["processes"] == 2
+    delineo.train(out / "recipe.yaml", ["epochs=1"], out=tmp_path / "one")
+    record = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    splits = json.loads((out / "dataset.json").read_text())["splits"]
+    assert record["val"]["images"] == len(splits["val"])
+
+
+def test_an_existing_run_is_never_overwritten(whole: Path, data: Path) -> None:
+    with pytest.raises(RunError, match="--resume"):
+        delineo.train(data, TINY, out=whole)
+
+
+def test_unknown_keys_name_the_nearest(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="optimizer.lr"):
+        delineo.train(data, ["optimizer.lrr=1"], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_with_errors_trains_nothing(make_shapes: MakeShapes, tmp_path: Path) -> None:
+    data = make_shapes(tmp_path / "broken", 6)
+    (data / "images" / "disc00.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="error"):
+        delineo.train(data, TINY, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_names_the_files(data: Path, tmp_path: Path) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images.mean(1, keepdim=True) * self.scale * float("nan")
+
+    with pytest.raises(TrainingError, match=r"disc\d+\.png"):
+        delineo.train(data, TINY, out=tmp_path / "run", model=lambda _, __: Broken())
+
+
+def test_a_network_of_your_own_is_trained_and_used(data: Path, tmp_path: Path) -> None:
+    def factory(in_channels: int, num_classes: int) -> nn.Module:
+        return nn.Conv2d(in_channels, num_classes, 3, padding=1)
+
+    run = delineo.train(data, TINY, out=tmp_path / "own", model=factory)
+    predictor = delineo.Predictor.load(run, model=factory)
+    image = torch.zeros(20, 30, 3, dtype=torch.uint8).numpy()
+    assert predictor(image).shape == (20, 30)

@@ -11,18 +11,29 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 from torch import Tensor
 
-from delineo import losses
 from delineo.errors import ConfigError, ShapeError
-from delineo.losses import LossConfig, bce, build_loss, cross_entropy, dice
+from delineo.losses import (
+    LossConfig,
+    bce,
+    build_loss,
+    cross_entropy,
+    dice,
+    focal,
+    focal_tversky,
+    lovasz,
+    tanimoto,
+    tversky,
+)
 
-CASES = [
-    ("binary", bce),
-    ("binary", dice),
-    ("multilabel", bce),
-    ("multilabel", dice),
-    ("multiclass", cross_entropy),
-    ("multiclass", dice),
-]
+EVERYWHERE = [dice, focal, tversky, focal_tversky, tanimoto, lovasz]
+FITTING = {
+    "binary": [bce, *EVERYWHERE],
+    "multilabel": [bce, *EVERYWHERE],
+    "multiclass": [cross_entropy, *EVERYWHERE],
+}
+CASES = [(task, loss) for task, fitting in FITTING.items() for loss in fitting]
+SHARES = [dice, tversky, focal_tversky, tanimoto]
+"""Losses between 0 and 1."""
 CERTAIN = 20.0
 """A logit whose probability is 1 in float32."""
 
@@ -105,10 +116,10 @@ def test_gradients_are_those_of_finite_differences(task, loss):
     logits.requires_grad_()
     (gradient,) = torch.autograd.grad(loss(logits, target), logits)
     direction = torch.randn(logits.shape, generator=torch.Generator().manual_seed(3))
-    step = 1e-2 * direction
+    step = 2e-3 * direction
     with torch.no_grad():
-        slope = (loss(logits + step, target) - loss(logits - step, target)) / 2e-2
-    assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=1e-2, abs=1e-4)
+        slope = (loss(logits + step, target) - loss(logits - step, target)) / 4e-3
+    assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=2e-2, abs=2e-4)
 
 
 @pytest.mark.parametrize(("task", "loss"), CASES)
@@ -168,34 +179,42 @@ def test_huge_logits_keep_gradients_finite(task, loss, size):
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])
-def test_images_without_objects(task):
+@pytest.mark.parametrize("loss", [bce, *EVERYWHERE])
+def test_images_without_objects(task, loss):
     logits, target = make_batch(task)
     empty = torch.zeros_like(target)
     right = torch.full_like(logits, -CERTAIN)
     wrong = right.clone()
     wrong[:, :, :4] = CERTAIN
-    assert dice(right, empty).item() < 1e-5
-    assert dice(wrong, empty).item() > 0.1
+    assert loss(right, empty).item() < 1e-5
+    assert loss(wrong, empty).item() > 0.1
 
 
-def test_false_positives_on_an_empty_batch_are_learned_away_from_any_start():
+@pytest.mark.parametrize("loss", [bce, *EVERYWHERE])
+@pytest.mark.parametrize("start", [-0.9, 0.0, 4.0])
+def test_false_positives_on_an_empty_batch_are_learned_away_from_any_start(loss, start):
     target = torch.zeros((1, 32, 32), dtype=torch.uint8)
-    for start in (-2.0, 0.0, 4.0):
-        logits = torch.full((1, 1, 32, 32), start, requires_grad=True)
-        dice(logits, target).backward()
-        assert logits.grad is not None
-        # cross-entropy's gradient, which nobody calls vanished, is p / pixels
-        share = logits.grad.mean() * logits.numel() / torch.sigmoid(torch.tensor(start))
-        assert share > 0.01
+    logits = torch.full((1, 1, 32, 32), start, requires_grad=True)
+    loss(logits, target).backward()
+    assert logits.grad is not None
+    # cross-entropy's gradient, which nobody calls vanished, sums to p
+    assert logits.grad.sum() / torch.sigmoid(torch.tensor(start)) > 0.005
 
 
-def test_a_class_absent_from_the_batch_does_not_hide_the_others():
+@pytest.mark.parametrize("loss", FITTING["multiclass"])
+def test_a_class_absent_from_the_batch_does_not_hide_the_others(loss):
     logits, target = make_batch("multiclass")
-    target = target.where(target != 2, 1)
+    target = target.where((target != 2) | (target == 255), 1)
     perfect = certain_logits(target, "multiclass", 3)
-    assert dice(perfect, target).item() < 1e-5
-    assert dice(-perfect, target).item() > 0.5
-    assert dice(logits, target).isfinite()
+    assert loss(perfect, target).item() < 1e-5
+    assert loss(-perfect, target).item() > 0.5
+    logits.requires_grad_()
+    loss(logits, target).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    seen_as_absent = perfect.clone()
+    seen_as_absent[:, 2, :4] = 2 * CERTAIN
+    assert loss(seen_as_absent, target).item() > 0.05
 
 
 @given(st.integers(0, 100), st.sampled_from(CASES), st.permutations([0, 1]))
@@ -206,12 +225,12 @@ def test_the_order_of_images_does_not_matter(seed, case, order):
 
 
 @given(st.integers(0, 100), st.sampled_from(CASES))
-def test_losses_are_never_negative_and_dice_stays_below_one(seed, case):
+def test_losses_are_never_negative_and_shares_stay_below_one(seed, case):
     task, loss = case
     logits, target = make_batch(task, seed, size=4)
     value = loss(5 * logits, target).item()
-    assert value >= 0
-    assert loss is not dice or value <= 1
+    assert value >= -1e-6
+    assert loss not in SHARES or value <= 1 + 1e-6
 
 
 def test_channels_last_gives_the_same():
@@ -260,19 +279,69 @@ def test_logits_of_the_wrong_size_are_refused():
         )
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
-def test_minimising_the_default_loss_finds_the_mask(task):
+@pytest.mark.parametrize(("task", "loss"), CASES)
+def test_minimising_a_loss_finds_the_mask(task, loss):
     logits, target = make_batch(task)
     logits.requires_grad_()
     optimizer = torch.optim.Adam([logits], lr=0.5)
-    loss = build_loss(LossConfig(), task)
-    for _ in range(40):
+    for _ in range(60):
         optimizer.zero_grad()
         loss(logits, target).backward()
         optimizer.step()
-    assert loss(logits, target).item() < 0.05
+    guess = logits.argmax(1) if task == "multiclass" else (logits > 0).view_as(target)
+    assert (guess == target)[target != 255].float().mean() > 0.99
+
+
+def test_every_weight_and_parameter_reaches_its_loss():
+    logits, target = make_batch("multilabel")
+    weights = LossConfig(
+        bce=1,
+        dice=2,
+        focal=3,
+        tversky=4,
+        focal_tversky=5,
+        tanimoto=6,
+        lovasz=7,
+        focal_gamma=1.5,
+        focal_alpha=0.25,
+        tversky_alpha=0.4,
+        tversky_beta=0.8,
+        focal_tversky_gamma=2,
+    )
+    expected = (
+        bce(logits, target)
+        + 2 * dice(logits, target)
+        + 3 * focal(logits, target, gamma=1.5, alpha=0.25)
+        + 4 * tversky(logits, target, alpha=0.4, beta=0.8)
+        + 5 * focal_tversky(logits, target, alpha=0.4, beta=0.8, gamma=2.0)
+        + 6 * tanimoto(logits, target)
+        + 7 * lovasz(logits, target)
+    )
+    assert build_loss(weights, "multilabel")(logits, target).item() == pytest.approx(
+        expected.item()
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "message"),
+    [
+        ("binary", {"class_weights": [1, 2]}, "leave them out"),
+        ("multiclass", {"class_weights": [1, 2, 3], "dice": 1}, r"set loss\.cross_entropy=1"),
+        ("multiclass", {"focal": 1, "focal_alpha": 0.25}, "focal_alpha.*leave it out"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(task, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        LossConfig.parse(settings).resolve(task)
+
+
+def test_class_weights_must_be_one_per_class():
+    logits, target = make_batch("multiclass")
+    loss = build_loss(LossConfig(class_weights=(1, 2)), "multiclass")
+    with pytest.raises(ConfigError, match="each of the 3 classes, got 2"):
+        loss(logits, target)
 
 
 def test_no_negative_weights():
     with pytest.raises(ConfigError, match="dice"):
-        losses.LossConfig.parse({"dice": -1})
+        LossConfig.parse({"dice": -1})

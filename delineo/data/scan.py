@@ -1,0 +1,87 @@
+"""One parallel pass over all files of a data folder: what `Facts` are known of each sample."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..progress import NoProgress, Progress
+from .facts import Facts, FileError, ImageFacts, MaskFacts, image_facts, mask_facts
+from .images import read_image, read_mask_pixels, read_orientation
+from .layouts import Layout
+from .rle import decode
+from .samples import MaskFile, MaskLayers, MaskRuns, Sample
+
+__all__ = ["Facts", "FileError", "ImageFacts", "MaskFacts", "scan"]
+
+
+def scan(layout: Layout, progress: Progress | None = None) -> dict[str, Facts]:
+    """Read every file once. Broken files are told in `Facts.errors`; nothing is raised."""
+    progress = progress or NoProgress()
+    # Pillow and hashlib let go of the interpreter while they work: threads, which unlike
+    # processes need no guarded __main__ in the script that calls
+    workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+    facts: dict[str, Facts] = {}
+    progress.start("looking at every file", total=len(layout.samples))
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for sample, known in zip(
+                layout.samples, pool.map(read_facts, layout.samples), strict=True
+            ):
+                facts[sample.id] = known
+                progress.advance()
+    finally:
+        progress.finish()
+    return facts
+
+
+def read_facts(sample: Sample) -> Facts:
+    """The facts of one sample."""
+    errors: list[FileError] = []
+    image = None
+    try:
+        image = image_facts(read_image(sample.image), _orientation(sample.image))
+    except DataError as error:
+        errors.append(FileError(sample.image, "unreadable", str(error)))
+    masks = tuple(_mask_facts(sample, image, errors))
+    return Facts(image, masks, tuple(errors))
+
+
+def _orientation(path: Path) -> int:
+    # of a PNG the answer takes decoding it a second time, and cameras write none
+    return 1 if path.suffix.lower() == ".png" else read_orientation(path)
+
+
+def _mask_facts(
+    sample: Sample, image: ImageFacts | None, errors: list[FileError]
+) -> Iterator[MaskFacts]:
+    match sample.mask:
+        case MaskFile(path):
+            yield from _try(lambda: read_mask_pixels(path), path, None, errors)
+        case MaskLayers(paths):
+            for layer, path in enumerate(paths):
+                if path is not None:
+                    yield from _try(lambda path=path: read_mask_pixels(path), path, layer, errors)
+        case MaskRuns(runs) if image is not None:
+            for layer, text in runs:
+                try:
+                    pixels = decode(text, image.height, image.width)
+                except DataError as error:
+                    errors.append(FileError(sample.image, "bad-run-length", str(error)))
+                else:
+                    yield mask_facts(pixels, None, layer)
+        case MaskRuns():
+            pass
+
+
+def _try(
+    read: Callable[[], np.ndarray], path: Path, layer: int | None, errors: list[FileError]
+) -> Iterator[MaskFacts]:
+    """The facts of a mask file, or nothing and one more error."""
+    try:
+        yield mask_facts(read(), path, layer)
+    except DataError as error:
+        errors.append(FileError(path, "unreadable", str(error)))

@@ -109,8 +109,8 @@ def _problem(key: str, details: list[Any], model: type[BaseModel], values: Value
         case "union_tag_not_found":
             return "must have a `name`"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"is a section, such as {{key: value}}, got {_shown(first['input'])}" + (
-                f"; write {key}.name={first['input']}" if isinstance(first["input"], str) else ""
+            return f"is a section, got {_shown(first['input'])}" + _way_into(
+                key, first["input"], dict(setting_names(model, values))
             )
         case "too_long" | "too_short":
             length = first["ctx"].get("max_length", first["ctx"].get("min_length"))
@@ -124,6 +124,15 @@ def _problem(key: str, details: list[Any], model: type[BaseModel], values: Value
     allowed = " or ".join(dict.fromkeys(_allowed(detail) for detail in details))
     allowed = allowed.replace("a integer", "an integer")
     return f"must be {allowed}, got {_shown(first['input'])}"
+
+
+def _way_into(section: str, value: Any, names: Mapping[str, str]) -> str:
+    """How to write what `loss=dice` or `model=unet` was meant to say."""
+    if f"{section}.name" in names:
+        return f"; write {section}.name={value}"
+    if f"{section}.{value}" in names:
+        return f"; write {section}.{value}=1"
+    return f"; write {section}.KEY=VALUE"
 
 
 def _literal_options(detail: Any) -> list[str]:
@@ -168,17 +177,24 @@ def _hint(key: str, model: type[BaseModel], values: Values) -> str:
 
 
 def _nearest(key: str, names: list[str]) -> list[str]:
-    """A misspelling within the section, else the same name in others, else a misspelling of it."""
+    """A slip within the section, else the same name elsewhere, else what is less alike."""
     by_leaf: dict[str, list[str]] = {}
     for name in names:
-        by_leaf.setdefault(_leaf(name), []).append(name)
+        if _leaf(name) != "name":
+            by_leaf.setdefault(_leaf(name), []).append(name)
     siblings = {_leaf(name): name for name in names if _section(name) == _section(key)}
-    near_siblings = difflib.get_close_matches(_leaf(key), list(siblings), n=1)
-    near_leaves = difflib.get_close_matches(_leaf(key), list(by_leaf), n=1, cutoff=0.75)
+    leaf = _leaf(key)
+    initials = "".join(word[:1] for word in leaf.split("_"))
     return (
-        [siblings[leaf] for leaf in near_siblings]
-        or by_leaf.get(_leaf(key), [])
-        or [name for leaf in near_leaves for name in by_leaf[leaf]]
+        [siblings[near] for near in difflib.get_close_matches(leaf, siblings, n=1, cutoff=0.8)]
+        or by_leaf.get(leaf, [])
+        or (by_leaf.get(initials, []) if len(initials) > 1 else [])
+        or [siblings[near] for near in difflib.get_close_matches(leaf, siblings, n=1)]
+        or [
+            name
+            for near in difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.75)
+            for name in by_leaf[near]
+        ]
     )
 
 

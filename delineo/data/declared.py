@@ -151,6 +151,38 @@ def merged(first: Declared, second: Declared) -> Declared:
     return replace(first, **gaps)
 
 
+def task_and_classes(declared: Declared, used: set[str]) -> tuple[Task, tuple[str, ...]]:
+    """As in DataFolder. `used`: the names that values or colours refer to."""
+    names = declared.classes or ("foreground",)
+    foreground = tuple(name for name in names if name.lower() not in BACKGROUND_NAMES)
+    task = declared.task or ("binary" if len(foreground) == 1 else "multiclass")
+    if task == "binary":
+        if len(names) == 2 and len(foreground) == 2:
+            foreground = names[1:]
+        if len(foreground) != 1:
+            raise ConfigError(
+                f"{declared.source}: task binary has one class beside background, "
+                f"classes names {len(foreground)}: {', '.join(names)}; set task: multiclass"
+            )
+        return task, foreground
+    if len(foreground) == len(names) and any(name.lower() in BACKGROUND_NAMES for name in used):
+        names = ("background", *names)
+    return task, names
+
+
+def class_index(name: int | str, task: Task, classes: tuple[str, ...], declared: Declared) -> int:
+    """Class index of what dataset.yaml calls a class: its name, its place, or ignore."""
+    if isinstance(name, int):
+        if name == IGNORE_INDEX or task == "binary":
+            return name
+        return classes.index((declared.classes or classes)[name])
+    if name in classes:
+        return 1 if task == "binary" else classes.index(name)
+    if name.lower() in VOID_NAMES:
+        return IGNORE_INDEX
+    return 0
+
+
 def _named(
     values: dict[int, int | str] | None, colors: dict[str, Color] | None
 ) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ..errors import DataError
-from .declared import Declared
+from .declared import Color, Declared
 from .images import IMAGE_SUFFIXES
 from .pairing import Found
 from .samples import MaskFile, Part, Sample
@@ -46,7 +46,7 @@ def _read_voc(home: Path) -> Found:
             f"{home}: none of the {len(ids)} listed ids has an image in JPEGImages and a mask in "
             "SegmentationClass; is the download complete?"
         )
-    known = Declared(task="multiclass", classes=VOC_CLASSES, ignore_value=255)
+    known = Declared(task="multiclass", classes=VOC_CLASSES, colors=_voc_colors(), ignore_value=255)
     note = "the official val list is the test set; validation images are held out of train"
     return Found(
         "PASCAL VOC" if official else "PASCAL VOC's folders",
@@ -56,6 +56,18 @@ def _read_voc(home: Path) -> Found:
         tuple(masks[id] for id in ids if id in masks and id not in images),
         (note,) if official and "test" in parts.values() and "val" not in parts.values() else (),
     )
+
+
+def _voc_colors() -> dict[Color, str]:
+    """The colours of copies whose palette was lost: bit by bit from the class index."""
+    colors = {(224, 224, 192): "ignore"}
+    for index, name in enumerate(VOC_CLASSES):
+        red, green, blue = (
+            sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
+            for channel in range(3)
+        )
+        colors[red, green, blue] = name
+    return colors
 
 
 def _voc_parts(home: Path, masks: dict[str, Path], official: bool) -> dict[str, Part]:

@@ -63,10 +63,11 @@ def find_layout(path: Path) -> Layout:
 
 
 def _implied(found: Found, declared: Declared) -> Declared:
-    """What the layout says; class names that people give decide whether it is binary."""
-    if declared.classes and found.declared.task == "binary":
-        return replace(found.declared, task=None)
-    return found.declared
+    """What the layout says; where people name classes, nothing of the layout's own classes."""
+    if not declared.classes:
+        return found.declared
+    task = found.declared.task if found.declared.task == "multilabel" else None
+    return replace(found.declared, task=task, classes=None, values={}, colors={})
 
 
 def _find(root: Path, declared: Declared) -> Found | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..errors import DataError
 from .declared import Declared
 from .samples import MaskFile, MaskLayers, Sample
 from .tree import (
@@ -189,9 +190,16 @@ def _layer_classes(matches: list[Match], declared: Declared) -> tuple[str, ...] 
     if "" in every or not 2 <= len(every) <= 100 or not distinct or not several:
         return None
     said = {name.lower().replace(" ", "_"): name for name in declared.classes or ()}
-    if said and set(every) <= set(said):
-        return tuple(declared.classes or ())
-    return tuple(every)
+    if not said:
+        return tuple(every)
+    if set(every) <= set(said):
+        return declared.classes
+    if declared.task is None:
+        return None
+    raise DataError(
+        f"masks lie in the folders {', '.join(every)}, {declared.source} names the classes "
+        f"{', '.join(declared.classes or ())}; give both the same names"
+    )
 
 
 def _layered(image: File, hits: list[File], classes: tuple[str, ...]) -> Sample:

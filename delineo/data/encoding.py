@@ -1,0 +1,288 @@
+"""How mask pixels become class indices: inferred once for a folder, then applied to each mask."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from ..errors import ConfigError, DataError
+from .declared import BACKGROUND_NAMES, Declared, class_index, task_and_classes
+from .facts import Facts, MaskFacts
+from .images import read_mask_pixels
+from .layouts import Layout
+from .mask_values import (
+    Color,
+    Guess,
+    guess_binary,
+    guess_colors,
+    guess_named,
+    guess_values,
+    hexadecimal,
+    shown,
+    total,
+)
+from .rle import decode
+from .samples import (
+    IGNORE_INDEX,
+    DataFolder,
+    Encoding,
+    MaskFile,
+    MaskLayers,
+    MaskRuns,
+    Sample,
+    Task,
+)
+
+_UNKNOWN = 254  # in lookup tables only; classes stop at 250
+_ON_DATASET_YAML = "if not so, say it in dataset.yaml"
+
+
+class Inferred(NamedTuple):
+    """What masks mean. `classes` and `encoding` as in DataFolder."""
+
+    task: Task
+    classes: tuple[str, ...]
+    encoding: Encoding
+    assumptions: tuple[str, ...]
+
+
+def infer_encoding(layout: Layout, facts: Mapping[str, Facts]) -> Inferred:
+    """What is declared, completed by what the values of all masks suggest.
+
+    Values that a declaration leaves out stay out of the encoding; `unknown_values` finds them.
+    Raises DataError where values or colours look like no classes, ConfigError where declarations
+    contradict each other.
+    """
+    declared = layout.declared
+    masks = [mask for known in facts.values() for mask in known.masks]
+    match layout.samples[0].mask:
+        case MaskRuns():
+            classes = declared.classes or ("foreground",)
+            task = declared.task or ("multilabel" if len(classes) > 1 else "binary")
+            return Inferred(task, classes, Encoding(), ())
+        case MaskLayers():
+            return _infer_layers(declared, masks)
+        case MaskFile():
+            return _infer_files(declared, masks)
+
+
+def _infer_layers(declared: Declared, masks: list[MaskFacts]) -> Inferred:
+    guess = guess_binary([mask.values for mask in masks], any(mask.lossy for mask in masks))
+    if guess is None or any(mask.colors for mask in masks):
+        seen = shown(sorted(total(mask.values for mask in masks)))
+        raise DataError(
+            f"masks in one folder per class must hold two values each, got {seen}; "
+            "save them as 0 and 255"
+        )
+    sentence = f"each folder of masks is a class, and classes may overlap; {guess.assumption}"
+    return Inferred("multilabel", declared.classes or (), guess.encoding, (sentence,))
+
+
+def _infer_files(declared: Declared, masks: list[MaskFacts]) -> Inferred:
+    if declared.task == "multilabel":
+        raise ConfigError(
+            "task multilabel needs one mask per class, in folders masks/CLASS/, or run-length "
+            "codes; a single mask file holds one class per pixel"
+        )
+    colored = any(mask.colors for mask in masks)
+    if declared.values and not colored:
+        return _from_values(declared, declared.values)
+    if declared.colors and (colored or _grey_by_color(declared.colors, masks)):
+        return _from_colors(declared)
+    if colored:
+        return _guessed_colors(declared, masks)
+    return _guessed_values(declared, masks)
+
+
+def _from_values(declared: Declared, values: Mapping[int, int | str]) -> Inferred:
+    task, classes = task_and_classes(declared, {str(name) for name in values.values()})
+    encoded = {value: class_index(name, task, classes, declared) for value, name in values.items()}
+    return Inferred(task, classes, Encoding(encoded | _ignored(declared)), ())
+
+
+def _from_colors(declared: Declared) -> Inferred:
+    task, classes = task_and_classes(declared, set(declared.colors.values()))
+    encoded = {c: class_index(name, task, classes, declared) for c, name in declared.colors.items()}
+    return Inferred(task, classes, Encoding(colors=encoded), ())
+
+
+def _grey_by_color(colors: Mapping[Color, str], masks: list[MaskFacts]) -> bool:
+    """Whether grey masks hold nothing but grey colours that are declared."""
+    return all((value,) * 3 in colors for mask in masks for value in mask.values)
+
+
+def _guessed_colors(declared: Declared, masks: list[MaskFacts]) -> Inferred:
+    histograms = [mask.colors or _as_colors(mask.values) for mask in masks]
+    if declared.classes:
+        found = sorted(total(histograms).items(), key=lambda item: -item[1])[:12]
+        lines = [f"  class: [{', '.join(map(str, color))}]  # {n} pixels" for color, n in found]
+        raise ConfigError(
+            "masks are colours, and nothing says which colour is which class; write in "
+            "dataset.yaml, with a name before each:\ncolors:\n" + "\n".join(lines)
+        )
+    return _said(guess_colors(histograms))
+
+
+def _as_colors(values: Mapping[int, int]) -> dict[Color, int]:
+    return {(value, value, value): pixels for value, pixels in values.items()}
+
+
+def _guessed_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
+    ignored = _ignored(declared)
+    histograms = [
+        {value: n for value, n in mask.values.items() if value not in ignored} for mask in masks
+    ]
+    lossy = any(mask.lossy for mask in masks)
+    if not declared.classes and declared.task is None:
+        guess = guess_values(histograms, lossy)
+    elif task_and_classes(declared, set())[0] == "binary":
+        guess = guess_binary(histograms, lossy) or _strictly_binary(histograms)
+        guess = guess._replace(classes=task_and_classes(declared, set())[1])
+    elif declared.classes:
+        named = any(name.lower() in BACKGROUND_NAMES for name in declared.classes)
+        guess = guess_named(total(histograms), declared.classes, named)
+    else:
+        guess = _at_least_two_classes(guess_values(histograms, lossy))
+    return _said(guess, ignored)
+
+
+def _strictly_binary(histograms: list[dict[int, int]]) -> Guess:
+    """The two most frequent values; the others are then errors in the masks that hold them."""
+    (one, _), (other, _) = total(histograms).most_common(2)
+    low, high = sorted((one, other))
+    sentence = f"mask value {low} is background and {high} is foreground"
+    return Guess("binary", ("foreground",), Encoding({low: 0, high: 1}), sentence)
+
+
+def _at_least_two_classes(guess: Guess) -> Guess:
+    """A guess of one object on background as two classes."""
+    if guess.task == "multiclass":
+        return guess
+    return guess._replace(task="multiclass", classes=("background", *guess.classes))
+
+
+def _said(guess: Guess, ignored: Mapping[int, int] | None = None) -> Inferred:
+    task, classes, encoding, sentence = guess
+    if encoding.values:
+        encoding = Encoding(dict(encoding.values) | dict(ignored or {}))
+    return Inferred(task, classes, encoding, (f"{sentence}; {_ON_DATASET_YAML}",))
+
+
+def _ignored(declared: Declared) -> dict[int, int]:
+    return {} if declared.ignore_value is None else {declared.ignore_value: IGNORE_INDEX}
+
+
+def unknown_values(mask: MaskFacts, encoding: Encoding) -> tuple[int | Color, ...]:
+    """Values or colours of a mask that the encoding has no class for, most pixels first."""
+    if encoding.threshold is not None or mask.path is None:
+        return tuple(mask.colors)
+    pixels: Mapping[Any, int] = mask.colors or mask.values
+    known: Mapping[Any, int] = encoding.values or _grey_values(encoding)
+    if mask.colors:
+        known = encoding.colors
+    left: list[Any] = [value for value in pixels if value not in known]
+    return tuple(sorted(left, key=lambda value: -pixels[value]))
+
+
+def encode_mask(pixels: ndarray, encoding: Encoding) -> ndarray:
+    """Raw pixels, (height, width) or (height, width, 3), -> (height, width) uint8 classes.
+
+    Raises DataError for values and colours that the encoding does not name.
+    """
+    if pixels.ndim == 3:
+        return _encode_colors(pixels, encoding)
+    if encoding.threshold is not None:
+        return (pixels > encoding.threshold).astype(np.uint8)
+    values = encoding.values or _grey_values(encoding)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        found, places = np.unique(pixels, return_inverse=True)
+        encoded = _looked_up(found, values)
+        return encoded[places].reshape(pixels.shape)
+    table = np.full(np.iinfo(pixels.dtype).max + 1, _UNKNOWN, np.uint8)
+    inside = [value for value in values if 0 <= value < len(table)]
+    table[inside] = [values[value] for value in inside]
+    encoded = table[pixels]
+    if (encoded == _UNKNOWN).any():
+        raise DataError(_not_known(np.unique(pixels[encoded == _UNKNOWN]).tolist(), values))
+    return encoded
+
+
+def _grey_values(encoding: Encoding) -> dict[int, int]:
+    """What a grey mask means among colour masks."""
+    return {c[0]: index for c, index in encoding.colors.items() if c[0] == c[1] == c[2]}
+
+
+def _looked_up(found: ndarray, values: Mapping[int, int]) -> ndarray:
+    unknown = [value for value in found.tolist() if value not in values]
+    if unknown:
+        raise DataError(_not_known(unknown, values))
+    return np.array([values[value] for value in found.tolist()], np.uint8)
+
+
+def _not_known(unknown: list[int], values: Mapping[int, int]) -> str:
+    return (
+        f"the mask holds {shown(unknown)}, known are {shown(sorted(values))}; "
+        "correct the mask, or name the values in dataset.yaml"
+    )
+
+
+def _encode_colors(pixels: ndarray, encoding: Encoding) -> ndarray:
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    colors = sorted(encoding.colors)
+    known = np.array([c[0] << 16 | c[1] << 8 | c[2] for c in colors] or [-1], np.int32)
+    places = np.searchsorted(known, codes).clip(max=len(known) - 1)
+    wrong = known[places] != codes
+    if wrong.any():
+        found = np.unique(pixels[wrong], axis=0)[:5].tolist()
+        listed = ", ".join(hexadecimal((r, g, b)) for r, g, b in found)
+        raise DataError(
+            f"the mask holds the colours {listed}, which mean no class; "
+            "correct the mask, or name them under colors in dataset.yaml"
+        )
+    return np.array([encoding.colors[c] for c in colors], np.uint8)[places]
+
+
+def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndarray:
+    """The mask of a sample in memory, uint8: (height, width), multi-label (classes, height, width).
+
+    `size` is (height, width) of the image: what run-length codes and absent layers are made at; a
+    mask file keeps its own size. Raises DataError with the file or the id.
+    """
+    match sample.mask:
+        case MaskFile(path):
+            return _read_encoded(path, folder.encoding)
+        case MaskLayers(paths):
+            layers = [
+                np.zeros(size, np.uint8) if p is None else _read_encoded(p, folder.encoding)
+                for p in paths
+            ]
+            if len({layer.shape for layer in layers}) > 1:
+                sizes = ", ".join(sorted({f"{h} x {w}" for h, w in (la.shape for la in layers)}))
+                raise DataError(f"{sample.id}: the masks of its classes differ in size: {sizes}")
+            return np.stack(layers)
+        case MaskRuns(runs):
+            layers = _decoded(sample, runs, len(folder.classes), size)
+            return layers[0] if folder.task == "binary" else layers
+
+
+def _read_encoded(path: Path, encoding: Encoding) -> ndarray:
+    try:
+        return encode_mask(read_mask_pixels(path), encoding)
+    except DataError as error:
+        if str(path) in str(error):
+            raise
+        raise DataError(f"{path}: {error}") from None
+
+
+def _decoded(
+    sample: Sample, runs: tuple[tuple[int, str], ...], count: int, size: tuple[int, int]
+) -> ndarray:
+    layers = np.zeros((count, *size), np.uint8)
+    for index, text in runs:
+        try:
+            layers[index] |= decode(text, *size)
+        except DataError as error:
+            raise DataError(f"{sample.id}: {error}") from None
+    return layers

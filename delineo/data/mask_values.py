@@ -1,0 +1,193 @@
+"""What the values of mask files mean, guessed from how many pixels have each."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..errors import DataError
+from .samples import IGNORE_INDEX, Encoding, Task
+
+Histogram = Mapping[int, int]
+"""Mask value -> pixels."""
+Color = tuple[int, int, int]
+
+MOST_CLASSES = 64
+"""More values than this, with gaps between them, are no classes."""
+_PEAK_SHARE = 0.9  # of the pixels of a soft or lossy binary mask lie near 0 or the largest value
+
+
+class Guess(NamedTuple):
+    """`classes` as in DataFolder; `assumption` is a sentence for people."""
+
+    task: Task
+    classes: tuple[str, ...]
+    encoding: Encoding
+    assumption: str
+
+
+def total(histograms: Iterable[Mapping]) -> Counter:
+    """The pixels of all masks together."""
+    pixels: Counter = Counter()
+    for histogram in histograms:
+        pixels.update(histogram)
+    return pixels
+
+
+def guess_values(histograms: Sequence[Histogram], lossy: bool) -> Guess:
+    """Task, classes and encoding of masks whose classes nobody has named.
+
+    `lossy`: files are JPEG. Raises DataError if the values look like no classes.
+    """
+    guess = guess_binary(histograms, lossy)
+    if guess is not None:
+        return guess
+    seen = sorted(total(histograms))
+    named = [value for value in seen if value != IGNORE_INDEX]
+    if named[-1] < 250 and named[-1] + 1 <= 2 * len(named) and named[0] == 0:
+        return _numbered(named[-1] + 1, IGNORE_INDEX in seen)
+    if lossy or len(seen) > MOST_CLASSES:
+        raise DataError(
+            f"masks hold {len(seen)} different values, {shown(seen)}, which look like no classes; "
+            "save masks as PNG without smoothing, or give `values` in dataset.yaml"
+        )
+    if seen == list(range(1, len(seen) + 1)) + [IGNORE_INDEX] * (IGNORE_INDEX in seen):
+        seen = named
+    return _in_order(seen, IGNORE_INDEX in total(histograms) and IGNORE_INDEX not in seen)
+
+
+def guess_binary(histograms: Sequence[Histogram], lossy: bool) -> Guess | None:
+    """The guess for masks of one object and background; None if they hold more."""
+    seen = sorted(total(histograms))
+    if not seen:
+        raise DataError("no mask could be read; see the files named")
+    if seen == [0] or (lossy and seen[-1] < 32):
+        return _binary({0: 0, 1: 1, 255: 1}, "all masks are empty: nothing but 0 is in them", lossy)
+    if len(seen) == 1:
+        sentence = f"all masks hold only the value {seen[0]}, taken as foreground everywhere"
+        return _binary({0: 0, seen[0]: 1}, sentence)
+    if len(seen) == 2:
+        low, high = seen
+        return _binary(
+            {low: 0, high: 1}, f"mask value {low} is background and {high} is foreground"
+        )
+    if seen == [0, 1, 255]:
+        if any(1 in histogram and 255 in histogram for histogram in histograms):
+            sentence = "mask value 0 is background, 1 is foreground, and 255 is ignored"
+            return _binary({0: 0, 1: 1, 255: IGNORE_INDEX}, sentence)
+        sentence = "some masks are 0/1 and others 0/255: both 1 and 255 are foreground"
+        return _binary({0: 0, 1: 1, 255: 1}, sentence)
+    if seen == [0, 255, 65535] and not any({255, 65535} <= h.keys() for h in histograms):
+        sentence = "some masks are 0/255 and others 0/65535: both 255 and 65535 are foreground"
+        return _binary({0: 0, 255: 1, 65535: 1}, sentence)
+    return _soft(total(histograms), lossy)
+
+
+def _binary(values: dict[int, int], assumption: str, lossy: bool = False) -> Guess:
+    encoding = Encoding(threshold=127) if lossy else Encoding(values)
+    return Guess("binary", ("foreground",), encoding, assumption)
+
+
+def _soft(pixels: Counter, lossy: bool) -> Guess | None:
+    """Two peaks, at 0 and at the largest value, with noise or soft edges between them."""
+    top = max(pixels)
+    margin = top // 8
+    between = [value for value in pixels if margin < value < top]
+    near = sum(n for value, n in pixels.items() if value <= margin or value >= top - margin)
+    few = len(pixels) < (3 if lossy else 6)
+    if top < 100 or few or not between or near < _PEAK_SHARE * pixels.total():
+        return None
+    if not lossy and len(between) < 3:
+        return None
+    threshold = top // 2
+    why = "JPEG noise" if lossy else "smoothed or resized edges"
+    return Guess(
+        "binary",
+        ("foreground",),
+        Encoding(threshold=threshold),
+        f"masks hold {len(pixels)} values around 0 and {top} ({why}): "
+        f"those above {threshold} are foreground",
+    )
+
+
+def _numbered(count: int, ignored: bool) -> Guess:
+    values = {value: value for value in range(count)}
+    sentence = f"mask values 0 to {count - 1} are {count} classes"
+    if ignored:
+        values[IGNORE_INDEX] = IGNORE_INDEX
+        sentence += ", and 255 is ignored"
+    classes = tuple(f"class {value}" for value in range(count))
+    return Guess("multiclass", classes, Encoding(values), sentence)
+
+
+def _in_order(seen: list[int], ignored: bool) -> Guess:
+    values = {value: index for index, value in enumerate(seen)}
+    sentence = f"mask values {shown(seen)} are classes 0 to {len(seen) - 1}, in this order"
+    if ignored:
+        values[IGNORE_INDEX] = IGNORE_INDEX
+        sentence += ", and 255 is ignored"
+    classes = tuple(f"value {value}" for value in seen)
+    return Guess("multiclass", classes, Encoding(values), sentence)
+
+
+def guess_named(pixels: Counter, names: tuple[str, ...], background_named: bool) -> Guess:
+    """The encoding of masks whose classes have names, but no values.
+
+    Values that are left over are not in the encoding.
+    """
+    seen = sorted(pixels)
+    plain = [value for value in seen if value != IGNORE_INDEX]
+    count = len(names)
+    identity = {value: value for value in range(count)}
+    numbered = f"mask values 0 to {count - 1} are the classes in the order they are named"
+    ignoring = {IGNORE_INDEX: IGNORE_INDEX} if IGNORE_INDEX in seen else {}
+    also = ", and 255 is ignored" if ignoring else ""
+    if set(seen) <= identity.keys() or set(plain) <= identity.keys():
+        return Guess("multiclass", names, Encoding(identity | ignoring), numbered + also)
+    if set(plain) <= {*identity, count}:
+        if not background_named and pixels[0] > pixels.total() / 2:
+            shifted = identity | {count: count} | ignoring
+            sentence = (
+                f"mask value 0, most pixels, has no name and is taken as background; "
+                f"1 to {count} are the classes in the order they are named{also}"
+            )
+            return Guess("multiclass", ("background", *names), Encoding(shifted), sentence)
+        sentence = f"{numbered}, and {count}, which has no name, is ignored{also}"
+        values = identity | {count: IGNORE_INDEX} | ignoring
+        return Guess("multiclass", names, Encoding(values), sentence)
+    for values, extra in ((seen, {}), (plain, ignoring)):
+        if len(values) == count:
+            ordered = {value: index for index, value in enumerate(values)}
+            sentence = f"mask values {shown(values)} are the classes in the order they are named"
+            sentence += also if extra else ""
+            return Guess("multiclass", names, Encoding(ordered | extra), sentence)
+    return Guess("multiclass", names, Encoding(identity | ignoring), numbered + also)
+
+
+def guess_colors(histograms: Sequence[Mapping[Color, int]]) -> Guess:
+    """Black first, then the colours by how many pixels have them. Raises DataError."""
+    pixels = total(histograms)
+    if len(pixels) > MOST_CLASSES:
+        raise DataError(
+            f"masks hold {len(pixels)} different colours, which look like no classes; "
+            "save masks as PNG without smoothing, and give `colors` in dataset.yaml"
+        )
+    ordered = sorted(pixels, key=lambda color: (color != (0, 0, 0), -pixels[color], color))
+    encoding = Encoding(colors={color: index for index, color in enumerate(ordered)})
+    listed = ", ".join(map(hexadecimal, ordered))
+    if len(ordered) == 2:
+        sentence = f"mask colour {hexadecimal(ordered[0])} is background, the other foreground"
+        return Guess("binary", ("foreground",), encoding, f"{sentence} ({listed})")
+    sentence = f"mask colours {listed} are classes 0 to {len(ordered) - 1}, in this order"
+    return Guess("multiclass", tuple(map(hexadecimal, ordered)), encoding, sentence)
+
+
+def hexadecimal(color: Color) -> str:
+    """(255, 0, 16) -> #ff0010."""
+    return "#" + "".join(f"{channel:02x}" for channel in color)
+
+
+def shown(values: Sequence[int]) -> str:
+    """At most eight values in words."""
+    if len(values) > 8:
+        return f"{', '.join(map(str, values[:5]))}, ... {values[-1]}"
+    return ", ".join(map(str, values))

@@ -6,7 +6,7 @@ A training that is resumed needs its step and the plateau's two numbers, no sche
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn
@@ -14,7 +14,11 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from .config import Config
 
-DEFAULT_LR = {"adamw": 1e-3, "adam": 1e-3, "sgd": 1e-2}
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+_LR = {"adamw": 1e-3, "adam": 1e-3, "sgd": 1e-2}
+_WEIGHT_DECAY = {"adamw": 1e-2, "adam": 0.0, "sgd": 1e-4}
+_WARMUP = {"one_cycle": 0.15}
 
 
 class OptimizerConfig(Config):
@@ -25,11 +29,11 @@ class OptimizerConfig(Config):
     """Highest learning rate. None: 1e-3 for adamw and adam, 1e-2 for sgd."""
     encoder_lr_scale: float = Field(default=0.3, ge=0)
     """The learning rate of pretrained layers, as a share of `lr`."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """Never applied to BatchNorm and biases."""
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0)
+    """Never applied to norms and biases. None: 0.01 for adamw, 0 for adam, 1e-4 for sgd."""
+    momentum: Share = 0.9
     """Of sgd (Nesterov)."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     """Of adamw and adam."""
 
 
@@ -39,8 +43,9 @@ class ScheduleConfig(Config):
     name: Literal["one_cycle", "cosine", "cosine_restarts", "plateau", "constant"] = "one_cycle"
     """one_cycle: cosine up, then cosine down. cosine: from the top down. cosine_restarts: again
     and again. plateau: lower where validation loss no longer falls. constant: as it is."""
-    warmup: float = Field(default=0.15, ge=0, lt=1)
-    """Share of all steps in which the rate rises: in a cosine for one_cycle, else in a line."""
+    warmup: float | None = Field(default=None, ge=0, lt=1)
+    """Share of all steps in which the rate rises: in a cosine for one_cycle, else in a line.
+    None: 0.15 for one_cycle, 0 for the others."""
     min_lr: float = Field(default=0.001, ge=0, le=1)
     """Lowest rate, as a share of the highest."""
     restarts: int = Field(default=3, ge=1)
@@ -84,14 +89,16 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     """Parameter groups: pretrained layers (a model's `pretrained_parameters()`) before the rest,
     weights before norms and biases. Each group's `initial_lr` is its highest rate.
     """
-    lr = config.lr or DEFAULT_LR[config.name]
+    lr = config.lr or _LR[config.name]
+    decay = config.weight_decay
+    decay = _WEIGHT_DECAY[config.name] if decay is None else decay
     get_pretrained = getattr(model, "pretrained_parameters", list[nn.Parameter])
     pretrained = {id(parameter) for parameter in get_pretrained()}
     known = [p for p in model.parameters() if id(p) in pretrained]
     fresh = [p for p in model.parameters() if id(p) not in pretrained]
     groups = [
-        *_groups(known, lr * config.encoder_lr_scale, config.weight_decay),
-        *_groups(fresh, lr, config.weight_decay),
+        *_groups(known, lr * config.encoder_lr_scale, decay),
+        *_groups(fresh, lr, decay),
     ]
     match config.name:
         case "adamw":
@@ -120,13 +127,15 @@ def lr_factor(
     schedule: ScheduleConfig, step: int, total_steps: int, plateau: PlateauState
 ) -> float:
     """Learning rate of a step (0 to total_steps - 1) as a share of the highest, 0 to 1."""
-    warmup_steps = schedule.warmup * total_steps
+    warmup = schedule.warmup
+    warmup_steps = total_steps * (_WARMUP.get(schedule.name, 0.0) if warmup is None else warmup)
+    if schedule.name == "one_cycle":
+        return _one_cycle(step, total_steps - 1, max(warmup_steps - 1, 0.0), schedule.min_lr)
     if step < warmup_steps:
-        rise = (step + 1) / (warmup_steps + 1)
-        return _cosine(1 - rise, schedule.min_lr) if schedule.name == "one_cycle" else rise
+        return (step + 1) / (warmup_steps + 1)
     progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
     match schedule.name:
-        case "one_cycle" | "cosine":
+        case "cosine":
             return _cosine(progress, schedule.min_lr)
         case "cosine_restarts":
             return _cosine(_cycle_progress(schedule, progress), schedule.min_lr)
@@ -134,6 +143,13 @@ def lr_factor(
             return plateau.factor
         case "constant":
             return 1.0
+
+
+def _one_cycle(step: int, last: int, peak: float, lowest: float) -> float:
+    """`lowest` at steps 0 and `last`, 1 at step `peak`, cosines between."""
+    if step < peak:
+        return _cosine(1 - step / peak, lowest)
+    return _cosine((step - peak) / max(last - peak, 1), lowest)
 
 
 def _cosine(progress: float, lowest: float) -> float:

@@ -1,0 +1,390 @@
+"""The report page: what it shows, that it stands alone, what it does without some pieces."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from delineo.data.layouts import find_layout
+from delineo.data.samples import DataFolder, Encoding
+from delineo.errors import RunError
+from delineo.evaluation import Evaluation
+from delineo.metrics import count
+from delineo.report import write_report
+from delineo.report.cautions import cautions
+from delineo.report.charts import distribution_chart, loss_chart, score_chart
+from delineo.report.facts import choose_examples, confusion, headline
+from delineo.report.pictures import (
+    CONFUSED,
+    CORRECT,
+    EXTRA,
+    MISSED,
+    class_colors,
+    data_uri,
+    painted_errors,
+)
+from delineo.run import Run
+
+NUM_TEST = 10
+SIDE = 32
+
+
+def shifted(image: np.ndarray) -> np.ndarray:
+    """A prediction that is the bright square, moved down by as many pixels as image[0, 0] says."""
+    mask = (image[..., 0] > 128).astype(np.uint8)
+    return np.roll(mask, int(image[0, 0, 0]), axis=0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    """Binary data whose n-th image asks `shifted` for an error of n pixels."""
+    root = tmp_path / "data"
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for index in range(NUM_TEST):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[8:20, 8:24] = 1
+        image = np.repeat(mask[..., None] * 200, 3, axis=2)
+        image[0, 0] = index
+        Image.fromarray(image).save(root / "images" / f"case{index}.png")
+        Image.fromarray(mask * 255).save(root / "masks" / f"case{index}.png")
+    layout = find_layout(root)
+    return DataFolder(
+        root=root,
+        layout=layout.name,
+        task="binary",
+        classes=("<b>cell</b>",),
+        channels=3,
+        encoding=Encoding(values={0: 0, 255: 1}),
+        samples=layout.samples,
+        splits={
+            "train": (),
+            "val": (),
+            "test": tuple(sorted(sample.id for sample in layout.samples)),
+        },
+        assumptions=("255 was taken to mean the object.",),
+    )
+
+
+@pytest.fixture
+def run(folder: DataFolder, tmp_path: Path) -> Run:
+    """A run of that data with two epochs, not yet evaluated."""
+    run = Run.create(tmp_path / "run & more")
+    run.recipe_file.write_text("monitor: auto\nseed: 7\n")
+    finding = {
+        "code": "alike",
+        "severity": "warning",
+        "message": "Two images look alike",
+        "files": ["case1.png"],
+        "fix": "Look at them.",
+    }
+    run.write_dataset(folder, {"findings": [finding], "summary": {"image_sizes": "32 x 32"}})
+    for number, score in ((1, 0.5), (2, 0.8)):
+        scores = {"mean_iou": score, "mean_dice": score}
+        run.log_epoch(
+            {
+                "epoch": number,
+                "loss": 1.0 / number,
+                "lr": 0.001,
+                "seconds": 61.0 * number,
+                "images_per_second": 20.0,
+                "val": {"loss": 1.2 / number, "dataset": scores, "per_image": scores},
+                "score": score,
+                "best": True,
+            }
+        )
+    return run
+
+
+def evaluate(run: Run, folder: DataFolder, part: str = "test") -> dict[str, Any]:
+    """Write and return the evaluation of `shifted`."""
+    counts = {}
+    for index in range(NUM_TEST):
+        name = f"case{index}"
+        image = np.asarray(Image.open(folder.root / "images" / f"{name}.png"))
+        mask = np.asarray(Image.open(folder.root / "masks" / f"{name}.png")) // 255
+        counts[name] = count(shifted(image), mask, 1, "binary")
+    Evaluation.of(folder, "test", counts).save(run.evaluation_file("test"))
+    record = json.loads(run.evaluation_file("test").read_text())
+    record["split"] = part
+    run.evaluation_file("test").unlink()
+    run.evaluation_file(part).write_text(json.dumps(record))
+    return record
+
+
+class Page(HTMLParser):
+    """What a browser would fetch from a page, what stays open in it, and its text."""
+
+    VOID = frozenset({"meta", "img", "br", "path", "use"})
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(page.read_text())
+        self.text = re.sub(r"\s+", " ", " ".join(self.words)).replace("\N{NO-BREAK SPACE}", " ")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_page_stands_alone_and_is_well_formed(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder)
+    page = write_report(run.path, shifted)
+    assert page == run.report_file
+    parsed = Page(page)
+    assert parsed.open == []
+    assert parsed.links
+    assert {link.partition(":")[0] if ":" in link else link[0] for link in parsed.links} <= {
+        "data",
+        "#",
+    }
+    text = page.read_text()
+    assert "<script" not in text
+    assert "@import" not in text
+    assert "url(http" not in text
+    assert page.stat().st_size < 3_000_000
+
+
+def test_headline_is_the_score_with_its_interval(run: Run, folder: DataFolder) -> None:
+    record = evaluate(run, folder)
+    text = Page(write_report(run.path, shifted)).text
+    low, high = record["per_image"]["interval95"]["mean_iou"]
+    assert f"{record['per_image']['mean_iou']:.3f} Mean IoU, average of images" in text
+    assert f"lies between {low:.3f} and {high:.3f}" in text
+    assert "10 test images that the model had never seen" in text
+    assert record["empty_policy"] in text
+
+
+def test_data_training_and_recipe_are_shown(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder)
+    text = Page(write_report(run.path, shifted)).text
+    for words in (
+        "Two images look alike",
+        "Look at them.",
+        "255 was taken to mean the object.",
+        "Image sizes 32 x 32",
+        "2 epochs in 2m02s",
+        "The weights of epoch 2 were kept, with a validation score of 0.800",
+        "seed: 7",
+        "delineo train 'run & more/recipe.yaml' --out 'run & more-again'",
+    ):
+        assert words in text
+
+
+def test_names_cannot_become_markup(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder)
+    page = write_report(run.path, shifted).read_text()
+    assert "&lt;b&gt;cell&lt;/b&gt;" in page
+    assert "<b>cell" not in page
+
+
+def test_examples_are_best_median_and_worst(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder)
+    page = write_report(run.path, shifted).read_text()
+    shown = re.findall(r"</b><code>(\w+)</code>", page)
+    assert shown == [f"case{index}" for index in (0, 1, 2, 3, 4, 5, 9, 8, 7)]
+    uris = re.findall(r'src="data:image/webp;base64,([^"]+)"', page)
+    assert len(uris) == 4 * len(shown)
+    for uri in uris:
+        assert Image.open(io.BytesIO(base64.b64decode(uri))).size == (SIDE, SIDE)
+
+
+@given(st.lists(st.none() | st.floats(0, 1), max_size=40))
+def test_chosen_examples_never_repeat(scores: list[float | None]) -> None:
+    chosen = choose_examples(scores)
+    flat = [index for group in chosen.values() for index in group]
+    assert len(flat) == len(set(flat)) <= 9
+    assert all(scores[index] is not None for index in flat)
+    if "Best" in chosen:
+        known = [score for score in scores if score is not None]
+        assert scores[chosen["Best"][0]] == max(known)
+        assert scores[chosen["Worst"][0]] == min(known)
+
+
+def test_without_an_evaluation_the_page_says_how_to_get_one(run: Run) -> None:
+    text = Page(write_report(run.path)).text
+    assert "Not scored yet" in text
+    assert "delineo evaluate" in text
+    assert "Loss" in text
+
+
+def test_without_a_test_part_or_epochs_the_page_says_so(run: Run) -> None:
+    record = run.dataset()
+    record["splits"]["test"] = []
+    run.dataset_file.write_text(json.dumps(record))
+    run.metrics_file.unlink()
+    text = Page(write_report(run.path)).text
+    assert "The data has no test part" in text
+    assert "No epoch has been finished yet" in text
+
+
+def test_validation_scores_are_marked_as_too_kind(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder, "val")
+    text = Page(write_report(run.path, shifted)).text
+    assert "10 validation images" in text
+    assert "the score is too kind" in text
+    assert "never seen" not in text
+
+
+def test_without_the_data_everything_but_pictures_remains(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder)
+    folder.root.rename(folder.root.with_name("moved"))
+    text = Page(write_report(run.path, shifted)).text
+    assert "No pictures:" in text
+    assert "no longer at" in text
+    assert "Mean IoU, average of images" in text
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not a run"):
+        write_report(tmp_path)
+
+
+def test_errors_have_the_colour_of_their_kind() -> None:
+    picture = np.zeros((1, 6, 3), np.uint8)
+    truth = np.array([[[0, 0, 1, 0, 0, 0]], [[1, 0, 0, 1, 0, 1]], [[0, 1, 0, 0, 0, 0]]], bool)
+    found = np.array([[[0, 1, 0, 0, 0, 0]], [[1, 0, 1, 0, 0, 0]], [[0, 0, 0, 1, 0, 0]]], bool)
+    ignored = np.array([[0, 0, 0, 0, 0, 1]], bool)
+    result = painted_errors(picture, truth, found, 0, ignored)[0].astype(float)
+
+    def looks_like(pixel: int, color: tuple[int, int, int]) -> bool:
+        shade = result[pixel] / max(result[pixel].max(), 1)
+        return bool(np.allclose(shade, np.array(color) / max(color), atol=0.02))
+
+    assert looks_like(0, CORRECT)
+    assert looks_like(1, MISSED)
+    assert looks_like(2, EXTRA)
+    assert looks_like(3, CONFUSED)
+    assert not result[4].any()
+    assert not looks_like(5, MISSED)
+
+
+def test_thin_lines_survive_the_downscaling() -> None:
+    picture = np.zeros((2400, 2400, 3), np.uint8)
+    picture[:, 1201] = 255
+    small = Image.open(io.BytesIO(base64.b64decode(data_uri(picture).partition(",")[2])))
+    assert small.size == (480, 480)
+    assert np.asarray(small.convert("L"))[:, 235:246].max(axis=1).min() > 25
+
+
+def test_classes_have_colours_of_their_own_and_background_is_grey() -> None:
+    names = ["background", *(f"class {index}" for index in range(1, 40))]
+    colors = class_colors("multiclass", names)
+    assert len(set(colors)) == 40
+    assert len(set(colors[0])) <= 2
+    assert len(set(class_colors("multilabel", names))) == 40
+    own = class_colors("multiclass", ["sky", "road"], [[1, 2, 3, 1], [9, 9, 9, 1]])
+    assert own[1] == (1, 2, 3)
+
+
+def evaluation(task: str, classes: list[str], **images: Any) -> dict[str, Any]:
+    return {"task": task, "classes": classes, "images": images, "confusion": None}
+
+
+def test_confusion_of_binary_masks_counts_every_pixel() -> None:
+    record = evaluation(
+        "binary", ["cell"], tp=[[6], [2]], fp=[[1], [1]], fn=[[2], [0]], valid=[20, 10]
+    )
+    result = confusion(record)
+    assert result["pixels"] == [[18, 2], [2, 8]]
+    assert result["shares"] == [[0.9, 0.1], [0.2, 0.8]]
+
+
+def test_confusion_of_classes_without_pixels_has_no_shares() -> None:
+    record = evaluation("multiclass", ["a", "b"], tp=[[3, 0]], fp=[[0, 1]], fn=[[1, 0]], valid=[4])
+    record["confusion"] = [[3, 1], [0, 0]]
+    result = confusion(record)
+    assert result["shares"][0] == [0.75, 0.25]
+    assert np.isnan(result["shares"][1]).all()
+    assert result["totals"] == [4, 0]
+
+
+def test_outcomes_of_overlapping_classes_are_counted_apart() -> None:
+    record = evaluation("multilabel", ["a", "b"], tp=[[3, 0]], fp=[[0, 1]], fn=[[1, 5]], valid=[20])
+    rows = confusion(record)["rows"]
+    assert [(row["tp"], row["fp"], row["fn"], row["all"]) for row in rows] == [
+        (3, 0, 1, 4),
+        (0, 1, 5, 6),
+    ]
+
+
+def test_headline_follows_what_chose_the_weights() -> None:
+    scores = {"mean_iou": 0.6, "mean_dice": 0.7, "interval95": {"mean_iou": [0.5, 0.65]}}
+    record = {
+        "task": "multiclass",
+        "classes": ["a", "b"],
+        "dataset": scores,
+        "per_image": {**scores, "mean_iou": 0.4},
+    }
+    assert headline(record, {"monitor": "auto"})["score"] == 0.6
+    assert headline(record, {"monitor": "per_image.mean_iou"})["score"] == 0.4
+    dice = headline(record, {"monitor": "dataset.mean_dice"})
+    assert (dice["score"], dice["low"]) == (0.7, None)
+    assert "70.0" in dice["what"]
+
+
+def test_cautions_name_what_weakens_the_score(run: Run, folder: DataFolder) -> None:
+    record = evaluate(run, folder)
+    found = headline(record, {})
+    trained = {"late_gain": 0.05, "best_score": found["score"] + 0.2}
+    titles = [caution.title for caution in cautions(run.dataset(), found, record, trained)]
+    assert titles == [
+        "Only 10 images were scored",
+        "Classes found poorly",
+        "Test is below validation",
+        "It was still learning",
+        "The data check left a warning",
+        "Other images, other scores",
+    ]
+
+
+def epoch(number: int, **changes: Any) -> dict[str, Any]:
+    scores = {"mean_iou": None}
+    val = {"loss": 0.5, "dataset": scores, "per_image": scores}
+    return {"epoch": number, "loss": 0.4, "lr": 0.1, "val": val} | changes
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: loss_chart([epoch(1)]),
+        lambda: loss_chart([epoch(1, val=None), epoch(2)]),
+        lambda: score_chart([epoch(1), epoch(2)]),
+        lambda: distribution_chart([], None, None),
+        lambda: distribution_chart([0.0, 1.0, 1.0], 0.67, [0.0, 1.0]),
+        lambda: distribution_chart([0.5] * 100, 0.5, None),
+    ],
+)
+def test_charts_take_the_colours_of_the_page_from_any_numbers(draw: Callable[[], str]) -> None:
+    chart = draw()
+    assert chart.startswith("<svg viewBox")
+    assert chart.rstrip().endswith("</svg>")
+    assert "var(--" in chart
+    assert not re.search(r"#[0-9a-f]{6}\b(?!\")", chart)
+    assert "font-family" not in chart

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from PIL import Image
 
 from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sample, Task
@@ -13,9 +14,14 @@ from delineo.evaluation import Evaluation, count_images, evaluate
 from delineo.metrics import empty_policy
 from delineo.progress import NoProgress
 
+SHARED = Path(__file__).parents[2] / "shared/data"
 SIZE = (8, 12)
 CLASSES = {"binary": ("disc",), "multiclass": ("sky", "road", "car"), "multilabel": ("a", "b")}
-VALUES = {"binary": {0: 0, 255: 1}, "multiclass": {0: 0, 1: 1, 2: 2, 9: 255}, "multilabel": {}}
+VALUES = {
+    "binary": {0: 0, 255: 1},
+    "multiclass": {0: 0, 1: 1, 2: 2, 9: 255},
+    "multilabel": {0: 0, 255: 1},
+}
 
 
 class Memory:
@@ -226,3 +232,43 @@ def test_a_file_that_is_no_evaluation_is_refused(tmp_path, text):
         path.write_text(text)
     with pytest.raises(RunError, match=r"evaluation-test\.json.*run delineo evaluate"):
         Evaluation.load(path)
+
+
+class DarkPixels:
+    """A rule in place of a network: what is darker than the image's mean is lesion."""
+
+    task: Task = "binary"
+    classes = ("lesion",)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        grey = image.mean(axis=2)
+        return (grey < grey.mean()).astype(np.uint8)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data")
+def test_real_photographs_score_what_scikit_learn_says():
+    root = SHARED / "ph2"
+    ids = json.loads((root / "splits.json").read_text())["test"][:6]
+    samples = tuple(
+        Sample(name, root / f"images/{name}.jpg", MaskFile(root / f"masks/{name}_lesion.png"))
+        for name in ids
+    )
+    folder = DataFolder(
+        root=root,
+        layout="images and masks",
+        task="binary",
+        classes=("lesion",),
+        channels=3,
+        encoding=Encoding(values=VALUES["binary"]),
+        samples=samples,
+        splits={"test": tuple(ids)},
+    )
+    scores = evaluate(DarkPixels(), folder, "test").scores["per_image"]
+    expected = [
+        sklearn.metrics.jaccard_score(
+            np.asarray(Image.open(root / f"masks/{name}_lesion.png")).ravel() > 0,
+            DarkPixels()(np.asarray(Image.open(root / f"images/{name}.jpg"))).ravel() > 0,
+        )
+        for name in ids
+    ]
+    assert scores["mean_iou"] == pytest.approx(np.mean(expected))

@@ -69,7 +69,7 @@ def _of_the_classes(evaluation: Record) -> Iterator[Caution]:
     ious = evaluation["dataset"]["iou"]
     weak = {n: v for n, v in ious.items() if v is not None and v < LOW_IOU}
     if weak:
-        listed = ", ".join(f"{name} ({value:.2f})" for name, value in _lowest(weak))
+        listed = ", ".join(f"{name} ({value:.3f})" for name, value in _lowest(weak))
         yield Caution("Classes found poorly", f"IoU below {LOW_IOU} over all pixels: {listed}.")
     if evaluation["num_images"] <= FEW_WITH_CLASS:
         return

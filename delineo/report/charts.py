@@ -160,9 +160,7 @@ def _figure(x_label: str, whole_numbers: bool = False) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _line(
-    axes: Axes, x: Sequence[float], y: Sequence[float | None], color: str, label: str
-) -> None:
+def _line(axes: Axes, x: Sequence[int], y: Sequence[float | None], color: str, label: str) -> None:
     """A line with a dot at its end, where the eye looks first."""
     values = np.array([np.nan if value is None else value for value in y], dtype=float)
     axes.plot(x, values, color=color, label=label, marker="o", markersize=4, markevery=[-1])

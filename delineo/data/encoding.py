@@ -178,11 +178,13 @@ def unknown_values(mask: MaskFacts, encoding: Encoding) -> tuple[int | Color, ..
     """Values or colours of a mask that the encoding has no class for, most pixels first."""
     if encoding.threshold is not None or mask.path is None:
         return tuple(mask.colors)
-    pixels: Mapping[Any, int] = mask.colors or mask.values
-    known: Mapping[Any, int] = encoding.values or _grey_values(encoding)
     if mask.colors:
-        known = encoding.colors
-    left: list[Any] = [value for value in pixels if value not in known]
+        return _left_over(mask.colors, encoding.colors)
+    return _left_over(mask.values, encoding.values or _grey_values(encoding))
+
+
+def _left_over(pixels: Mapping[Any, int], known: Mapping[Any, int]) -> tuple[Any, ...]:
+    left = [value for value in pixels if value not in known]
     return tuple(sorted(left, key=lambda value: -pixels[value]))
 
 

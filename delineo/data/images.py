@@ -199,9 +199,16 @@ def _image_size(path: Path) -> tuple[int, int]:
     if needs_tifffile(path):
         return tiff_size(path)
     with Image.open(path) as image:
-        width, height = image.size
+        width, height = _stored_size(image)
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
+
+
+def _stored_size(image: Any) -> tuple[int, int]:
+    """(width, height) before turning; some versions of Pillow turn that of TIFF files."""
+    if image.format != "TIFF":
+        return image.size
+    return image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
 
 
 def _read_mask_pixels(path: Path) -> ndarray:

@@ -9,12 +9,13 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError
 
-_ORIENTATION = 274
+_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 258, 262, 274, 277  # tags
+_CMYK = 5
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 
 
 def needs_tifffile(path: Path) -> bool:
-    """Whether a file is a TIFF that is not 1-bit, 8-bit grey, palette or 8-bit RGB."""
+    """Whether a file is a TIFF that is not 1-bit or 8-bit grey, palette, RGB or CMYK."""
     if path.suffix.lower() not in (".tif", ".tiff"):
         return False
     try:
@@ -22,7 +23,8 @@ def needs_tifffile(path: Path) -> bool:
             if image.format != "TIFF":
                 return False
             tags: Any = image.tag_v2  # pyright: ignore[reportAttributeAccessIssue]
-            return tags.get(277, 1) not in (1, 3) or max(tags.get(258, (1,))) > 8
+            plain = tags.get(_SAMPLES, 1) in (1, 3) or tags.get(_PHOTOMETRIC) == _CMYK
+            return not plain or max(tags.get(_BITS, (1,))) > 8
     except UnidentifiedImageError:
         return path.stat().st_size > 0
 

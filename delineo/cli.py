@@ -85,7 +85,9 @@ def check(
     with show_progress() as progress:
         checkup = check_folder(data, progress)
     _write_json(json_file, checkup.to_json())
-    _show_checkup(checkup)
+    _print("\n".join(checkup.lines()))
+    for finding in checkup.findings:
+        _say(finding.severity, finding.text())
     if not checkup.ok:
         raise typer.Exit(1)
 
@@ -124,7 +126,7 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> None:
     """Score a run on masks that it was not trained on."""
-    from .data import open_folder
+    from .data.check import open_folder
     from .evaluation import evaluate
     from .prediction import Predictor
     from .progress import show_progress
@@ -132,8 +134,8 @@ def evaluate(
     from .tables import score_table
 
     trained = Run.open(run)
-    folder = open_folder(data) if data else trained.folder()
     with show_progress() as progress:
+        folder = open_folder(data, progress) if data else trained.folder()
         evaluation = evaluate(Predictor.load(trained), folder, split, progress)
     if data is None:
         evaluation.save(trained.evaluation_file(split))
@@ -235,12 +237,18 @@ def _print(text: str) -> None:
     Console(soft_wrap=True, highlight=False).print(text, markup=False)
 
 
-def _complain(text: str) -> None:
+def _say(severity: str, text: str, stderr: bool = False) -> None:
+    """`error: text`, its first word in colour."""
     from rich.console import Console
     from rich.text import Text
 
-    line = Text.assemble(("error:", "bold red"), " ", text)
-    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+    style = {"error": "bold red", "warning": "bold yellow"}.get(severity, "bold")
+    line = Text.assemble((f"{severity}:", style), " ", text)
+    Console(stderr=stderr, soft_wrap=True, highlight=False).print(line)
+
+
+def _complain(text: str) -> None:
+    _say("error", text, stderr=True)
 
 
 def _write_json(path: Path | None, value: Any) -> None:

@@ -5,7 +5,6 @@ Evaluation and prediction both decide here.
 
 import json
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -25,13 +24,13 @@ class Decision(Config):
     """Binary and multi-label: a pixel belongs to the class at this probability or above."""
 
     @classmethod
-    def default(cls, task: Task, classes: tuple[str, ...]) -> Self:
+    def default(cls, task: Task, classes: tuple[str, ...]) -> "Decision":
         """0.5 for every class; multi-class takes the most probable class."""
         thresholds = {} if task == "multiclass" else dict.fromkeys(classes, 0.5)
         return cls(task=task, thresholds=thresholds)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "Decision":
         """From decision.json. Raises RunError where it is missing or broken."""
         try:
             return cls.parse(json.loads(path.read_text()), str(path))

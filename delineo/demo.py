@@ -6,7 +6,9 @@ nothing is downloaded.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,15 @@ from PIL import Image
 
 from .data.samples import PARTS, Part
 from .errors import DataError, DelineoError
+from .evaluation import Evaluation, evaluate
 from .files import write_atomically
+from .outputs import predict_files
+from .prediction import Predictor
+from .progress import NoProgress, Progress
+from .report import write_report
+from .run import Run
+from .tables import score_table
+from .training import train
 
 CLASSES = ("background", "grey matter", "white matter")
 _PALETTE = (0, 0, 0, 230, 159, 0, 86, 180, 233)
@@ -40,6 +50,58 @@ _ABOUT = """\
 # Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological
 # Institute, McGill University.
 """
+
+
+SETTINGS = ("budget=75s",)  # leaves the whole demo within two minutes on two cores
+
+_CAVEAT = """\
+This shows the machinery, not medical performance: all slices are of one brain, itself the average
+of 152, so training and test slices are far more alike than two patients are."""
+
+
+def run_demo(
+    out: Path, settings: Sequence[str] = SETTINGS, progress: Progress | None = None
+) -> Run:
+    """Make the data, train, score the test part, predict it, write the report; print the outcome.
+
+    Everything is put into `out`, or where that has files into `out`-2, -3, ... Raises DelineoError
+    where nilearn is not installed.
+    """
+    progress = progress or NoProgress()
+    out = next(path for path in _names(out) if not path.exists() or not any(path.iterdir()))
+    data = make_demo_data(out / "data")
+    run = train(data, settings, out=out / "run", progress=progress)
+    predictor, folder = Predictor.load(run), run.folder()
+    evaluation = evaluate(predictor, folder, "test", progress)
+    evaluation.save(run.evaluation_file("test"))
+    images = [sample.image for sample in folder.part("test")]
+    predict_files(predictor, images, out / "predictions", overlay=True, progress=progress)
+    write_report(run.path, predictor)
+    _show(run, evaluation, out)
+    return run
+
+
+def _names(path: Path) -> Iterator[Path]:
+    """demo, demo-2, demo-3, ..."""
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in count(2))
+
+
+def _show(run: Run, evaluation: Evaluation, out: Path) -> None:
+    """Print the scores and where to look."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(score_table(evaluation))
+    console.print(f"\n{_CAVEAT}\n", markup=False)
+    places = {
+        "report": run.report_file,
+        "masks and overlays": out / "predictions",
+        "data, as yours could look": out / "data",
+    }
+    for name, place in places.items():
+        console.print(f"{name + ':':<27}{place}", markup=False)
+    console.print("\nnext, with your own: delineo train FOLDER --out RUN budget=5m", markup=False)
 
 
 def make_demo_data(out: Path) -> Path:

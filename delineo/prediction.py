@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -61,7 +60,7 @@ class Predictor:
     @classmethod
     def load(
         cls, run: Run | Path | str, device: str = "auto", model: ModelFactory | None = None
-    ) -> Self:
+    ) -> "Predictor":
         """The best weights of a run, ready to use. `model` where the run trained one of your own.
 
         Raises RunError where `run` is none or has no weights.

@@ -1,6 +1,6 @@
 """Recipe: everything that decides a training, one readable YAML."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field
 
@@ -54,7 +54,7 @@ class Recipe(Config):
     checkpoint_every: Duration = 60.0
     """Least time between two writes of last.pt."""
 
-    def without_pretrained(self) -> Self:
+    def without_pretrained(self) -> "Recipe":
         """The same recipe with a network that starts empty, since its weights are loaded anyway."""
         if not getattr(self.model, "pretrained", False):
             return self

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -40,7 +41,7 @@ class Run:
         return self.path / f"evaluation-{part}.json"
 
     @classmethod
-    def create(cls, path: Path) -> Self:
+    def create(cls, path: Path) -> "Run":
         """Make an empty run directory. Raises RunError where anything is there already."""
         cls.refuse_taken(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ class Run:
             raise RunError(f"{path} already exists; choose another --out{hint}")
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path) -> "Run":
         """An existing run. Raises RunError where `path` is none."""
         run = cls(path)
         if not run.path.is_dir():
@@ -123,6 +124,11 @@ class Run:
 
     def decision(self) -> Decision:
         return Decision.read(self.decision_file)
+
+    def log(self, text: str) -> None:
+        """Append a line with the time to train.log."""
+        with self.log_file.open("a") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
 
     def log_epoch(self, record: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -1,5 +1,6 @@
 """What happens before the first training step: launch, check, plan, a run directory."""
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ def launch(recipe: Recipe) -> Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(recipe.precision, device)
+    # what it says of precision stands in environment.json
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=device.type,
         devices=local,
@@ -93,4 +96,6 @@ def start_run(
     run.write_dataset(folder, checkup.to_json())
     decision = Decision.default(folder.task, folder.classes)
     write_atomically(run.decision_file, decision.model_dump_json(indent=1))
+    for finding in checkup.findings:
+        run.log(f"{finding.severity}: {finding.text()}")
     return recipe, folder

@@ -2,7 +2,6 @@
 
 import signal
 from types import FrameType
-from typing import Self
 
 
 class StopSignals:
@@ -12,7 +11,7 @@ class StopSignals:
         self.received: str | None = None
         self._previous: dict[int, object] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopSignals":
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._previous[number] = signal.signal(number, self._receive)

@@ -121,7 +121,7 @@ def set_up(
         total_steps=recipe.total_steps(),
         precision=fabric.strategy.precision,
     )
-    predictor = Predictor(average.module, recipe, folder, run.decision())
+    predictor = Predictor(average.module.eval(), recipe, folder, run.decision())
     mine = folder.part("val")[fabric.global_rank :: fabric.world_size]
     validation = ValidationPart(folder, mine, cache_bytes(0.1))
     loss_function = build_loss(recipe.loss, folder.task)
@@ -147,11 +147,19 @@ def restore(job: Job, state: State) -> None:
         state.load_state_dict(saved)
     if job.fabric.is_global_zero:
         job.run.forget_epochs_after(state.epoch)
-    job.progress.message(
+    say(
+        job,
         f"{job.run.path} is finished already"
         if state.finished
-        else f"resuming {job.run.path} at step {state.step} of {state.total_steps}"
+        else f"resuming {job.run.path} at step {state.step} of {state.total_steps}",
     )
+
+
+def say(job: Job, text: str) -> None:
+    """Tell the person who watches, and train.log."""
+    job.progress.message(text)
+    if job.fabric.is_global_zero:
+        job.run.log(text)
 
 
 def fit(job: Job, state: State, signals: StopSignals) -> None:
@@ -200,16 +208,23 @@ def train_step(job: Job, state: State, batch: Batch) -> float:
     if not math.isfinite(value):
         raise FloatingPointError(f"the loss became {value}")
     job.fabric.backward(loss)
-    if job.recipe.clip_norm:
-        limit = job.recipe.clip_norm
-        job.fabric.clip_gradients(
-            state.model, state.optimizer, max_norm=limit, error_if_nonfinite=False
-        )
+    clip_gradient(job, state)
     state.optimizer.step()
     state.optimizer.zero_grad()
     state.average.update_parameters(state.network)
     state.step += 1
     return value
+
+
+def clip_gradient(job: Job, state: State) -> None:
+    """Limit the gradient's norm. Raises FloatingPointError where it is not finite."""
+    limit = job.recipe.clip_norm or math.inf
+    norm = job.fabric.clip_gradients(
+        state.model, state.optimizer, max_norm=limit, error_if_nonfinite=False
+    )
+    # fp16 meets infinities on purpose: its loss scaler skips such steps
+    if job.predictor.precision != "fp16" and norm is not None and not math.isfinite(norm):
+        raise FloatingPointError(f"the gradient became {float(norm)}")
 
 
 def network_input(
@@ -273,9 +288,7 @@ def make_batches(job: Job, state: State) -> DataLoader:
 def finish_epoch(job: Job, state: State) -> None:
     """Validate, log, keep the weights if they are the best, decide whether to go on."""
     recipe, steps = job.recipe, job.recipe.steps_per_epoch()
-    state.model.eval()
     validation = validate(job.predictor, job.validation, job.loss_function, job.fabric)
-    state.model.train()
     score = validation.monitored(recipe.monitor)
     better = score > state.best_score
     state.epoch += 1
@@ -313,12 +326,13 @@ def report_epoch(
     """One line for people, and advice where the network has collapsed."""
     epochs = state.total_steps // job.recipe.steps_per_epoch()
     mean_loss = state.loss_sum / job.recipe.steps_per_epoch()
-    job.progress.message(
+    say(
+        job,
         f"epoch {state.epoch}/{epochs}  loss {mean_loss:.4f}  val loss {validation.loss:.4f}  "
-        f"val {job.recipe.monitor} {score:.4f}{'  best' if better else ''}"
+        f"val {job.recipe.monitor} {score:.4f}{'  best' if better else ''}",
     )
     if state.collapsed_epochs in (COLLAPSE_EPOCHS, 4 * COLLAPSE_EPOCHS):
-        job.progress.message(validation.collapse_advice(state.collapsed_epochs))
+        say(job, validation.collapse_advice(state.collapsed_epochs))
 
 
 def shorten_if_late(job: Job, state: State, seconds: float) -> None:
@@ -336,7 +350,7 @@ def shorten_if_late(job: Job, state: State, seconds: float) -> None:
         return
     fits = max(0, int((job.recipe.budget - seconds) / pace))
     state.total_steps = (state.epoch + fits) * steps
-    job.progress.message(f"slower than planned: {fits} more epochs instead of {left}")
+    say(job, f"slower than planned: {fits} more epochs instead of {left}")
 
 
 def someone_wants_to_stop(job: Job, signals: StopSignals) -> bool:

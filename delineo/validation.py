@@ -41,6 +41,7 @@ class ValidationPart:
 class Validation:
     """What one look at the whole validation part gave."""
 
+    num_images: int
     loss: float
     scores: dict[str, Any]
     """`dataset` and `per_image` as in evaluation files, without intervals."""
@@ -78,7 +79,8 @@ class Validation:
 
     def to_json(self) -> dict[str, Any]:
         coverage = {"true": self.true_share, "predicted": self.predicted_share}
-        return {"loss": self.loss, **self.scores, "coverage": coverage}
+        head = {"num_images": self.num_images, "loss": self.loss}
+        return {**head, **self.scores, "coverage": coverage}
 
 
 def validate(
@@ -125,6 +127,7 @@ def summarize(predictor: Predictor, losses: list[float], counts: list[Counts]) -
         pixels /= len(predictor.classes)
     true, predicted = table.tp + table.fn, table.tp + table.fp
     return Validation(
+        num_images=len(counts),
         loss=sum(losses) / len(losses),
         scores=score(counts, predictor.classes, predictor.task),
         true_share=_shares(predictor.classes, true.sum(0) / pixels),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import model_validator
 
@@ -70,7 +70,7 @@ class DatasetFile(Config):
     """Ids of train, val, test."""
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _agrees(self) -> "DatasetFile":
         _check_group(self.group)
         _check_classes(self.classes)
         names = [name for name in (self.values or {}).values() if isinstance(name, str)]

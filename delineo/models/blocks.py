@@ -39,7 +39,10 @@ def pad_to_least(
 
 
 class ConvNorm(nn.Module):
-    """Convolution with "same" padding and BatchNorm, whose shift makes a bias redundant."""
+    """Convolution with "same" padding and BatchNorm, whose shift makes a bias redundant.
+
+    A bias is there for those who count or load the parameters of networks that had one.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class ConvNorm(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
+        bias: bool = False,
         eps: float = 1e-5,
     ) -> None:
         super().__init__()
@@ -61,7 +65,7 @@ class ConvNorm(nn.Module):
             padding=dilation * (kernel_size // 2),
             dilation=dilation,
             groups=groups,
-            bias=False,
+            bias=bias,
         )
         self.norm = nn.BatchNorm2d(out_channels, eps=eps)
 
@@ -83,9 +87,9 @@ class DoubleConv(nn.Sequential):
         )
 
 
-def make_head(in_channels: int, num_classes: int) -> nn.Conv2d:
-    """Convolution 1x1 to logits that start near zero: every class equally likely."""
-    head = nn.Conv2d(in_channels, num_classes, 1)
+def make_head(in_channels: int, num_classes: int, kernel_size: int = 1) -> nn.Conv2d:
+    """Convolution to logits that start near zero: every class equally likely."""
+    head = nn.Conv2d(in_channels, num_classes, kernel_size, padding=kernel_size // 2)
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
     return head

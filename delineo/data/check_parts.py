@@ -1,0 +1,147 @@
+"""Findings about parts: leaks between them, classes that one lacks, parts too small to judge on."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from .contents import Contents
+from .facts import Facts
+from .findings import Finding, counted
+from .samples import PARTS, Part
+from .splits import Splits
+
+FEW_IMAGES = 20
+"""A validation or test part with fewer says little."""
+
+_SCORES_FLATTER = "scores on them flatter the model"
+
+
+def copy_findings(
+    exact: Sequence[tuple[str, ...]],
+    near: Sequence[tuple[str, str]],
+    splits: Splits,
+    facts: Mapping[str, Facts],
+    remedy: str,
+) -> Iterator[Finding]:
+    """Exact and near-duplicates, across parts and within one."""
+    part_of = parts_by_id(splits)
+    yield from _differing_masks(exact, facts)
+    for code, what, sets in (
+        ("exact-duplicate", "sets of equal images", exact),
+        ("near-duplicate", "pairs of images that are near-copies", near),
+    ):
+        across = [ids for ids in sets if len(_parts(ids, part_of)) > 1]
+        within = [ids for ids in sets if len(_parts(ids, part_of)) == 1]
+        if across:
+            yield Finding(
+                f"{code}s-across-splits",
+                "warning",
+                f"{len(across):,} {what} stand in two parts ({_between(across, part_of)}): "
+                f"{_SCORES_FLATTER}",
+                tuple(" = ".join(f"{one} ({part_of.get(one)})" for one in ids) for ids in across),
+                remedy,
+            )
+        if within:
+            severity = "warning" if code == "exact-duplicate" else "note"
+            fix = "Keep one of each, unless the weight they get is intended" if exact else ""
+            yield Finding(
+                code,
+                severity,
+                f"{len(within):,} {what} within one part",
+                tuple(" = ".join(ids) for ids in within),
+                fix if code == "exact-duplicate" else "",
+            )
+
+
+def _differing_masks(
+    exact: Sequence[tuple[str, ...]], facts: Mapping[str, Facts]
+) -> Iterator[Finding]:
+    def masks(sample_id: str) -> tuple[tuple[int | None, str], ...]:
+        return tuple((mask.layer, mask.digest) for mask in facts[sample_id].masks)
+
+    differing = [ids for ids in exact if len({masks(sample_id) for sample_id in ids}) > 1]
+    if differing:
+        yield Finding(
+            "copies-with-different-masks",
+            "warning",
+            f"{len(differing):,} sets of equal images whose masks differ: one of them is wrong",
+            tuple(" = ".join(ids) for ids in differing),
+            "Keep the image with the right mask",
+        )
+
+
+def group_findings(
+    groups: Mapping[str, str], guessed: bool, splits: Splits, remedy: str
+) -> Iterator[Finding]:
+    """Groups that stand in two parts."""
+    parts: dict[str, set[Part]] = defaultdict(set)
+    for sample_id, part in parts_by_id(splits).items():
+        if sample_id in groups:
+            parts[groups[sample_id]].add(part)
+    shared = sorted(group for group, found in parts.items() if len(found) > 1)
+    if shared:
+        how = ", as the ids look" if guessed else ""
+        yield Finding(
+            "group-across-splits",
+            "warning",
+            f"{counted(len(shared), 'group')} of {len(parts):,} (images of one thing{how}) "
+            f"in two parts: {_SCORES_FLATTER}",
+            tuple(
+                f"{group} ({', '.join(p for p in PARTS if p in parts[group])})" for group in shared
+            ),
+            remedy,
+        )
+
+
+def class_findings(
+    contents: Mapping[str, Contents], classes: Sequence[str], splits: Splits
+) -> Iterator[Finding]:
+    """Classes that stand in some part but not in another."""
+    seen = {part: _classes_in(contents, ids) for part, ids in splits.items() if ids}
+    everywhere = set().union(*seen.values())
+    for part, found in seen.items():
+        absent = [classes[index] for index in sorted(everywhere - found)]
+        if absent:
+            consequence = "cannot be learnt" if part == "train" else f"will have no score on {part}"
+            yield Finding(
+                "class-missing-in-split",
+                "warning",
+                f"{part} has no image with {', '.join(absent)}, which {consequence}",
+                fix="Name other images for the parts in splits.json, or add images of these classes",
+            )
+
+
+def _classes_in(contents: Mapping[str, Contents], ids: Sequence[str]) -> set[int]:
+    return {index for one in ids if one in contents for index in contents[one].classes}
+
+
+def size_findings(splits: Splits) -> Iterator[Finding]:
+    """Parts that are empty or small."""
+    for part in ("train", "val"):
+        if not splits[part]:
+            doing = "training" if part == "train" else "validation"
+            yield Finding(
+                f"no-{part}",
+                "warning",
+                f"no image is left for {doing}; nothing can be trained like this",
+                fix=f"Add images, or name some for {part} in splits.json",
+            )
+    small = [part for part in ("val", "test") if 0 < len(splits[part]) < FEW_IMAGES]
+    if small:
+        listed = " and ".join(f"{counted(len(splits[part]), 'image')} in {part}" for part in small)
+        yield Finding("small-part", "note", f"{listed}: scores have wide intervals")
+
+
+def parts_by_id(splits: Splits) -> dict[str, Part]:
+    return {sample_id: part for part, ids in splits.items() for sample_id in ids}
+
+
+def _parts(ids: Collection[str], part_of: Mapping[str, Part]) -> set[Part]:
+    return {part_of[one] for one in ids if one in part_of}
+
+
+def _between(sets: Sequence[Collection[str]], part_of: Mapping[str, Part]) -> str:
+    """train and test 12, train and val 3."""
+    pairs = Counter(
+        " and ".join(part for part in PARTS if part in _parts(ids, part_of)) for ids in sets
+    )
+    return ", ".join(f"{names} {number:,}" for names, number in pairs.most_common())

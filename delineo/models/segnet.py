@@ -1,0 +1,95 @@
+"""SegNet (Badrinarayanan et al. 2015, arXiv:1511.00561): the decoder puts each value back where
+the encoder's pooling found it.
+
+"vgg16" is the network of the paper: the thirteen convolutions of VGG16 and their mirror image.
+"basic" is its SegNet-Basic: one 7x7 convolution per level, 64 channels everywhere, no ReLU in the
+decoder, no biases. Images come normalised, so its local response normalisation has nothing to do.
+"""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from ..config import Config
+from .blocks import ConvNorm, check_input, make_head, pad_to_least
+
+# channels after each convolution, level by level, in multiples of the first level's
+_VGG16 = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))
+_BASIC = ((1,), (1,), (1,), (1,))
+
+
+class SegNetConfig(Config):
+    """Settings of SegNet."""
+
+    name: Literal["segnet"] = "segnet"
+    form: Literal["vgg16", "basic"] = "vgg16"
+    """vgg16: five levels of 3x3 convolutions. basic: four of one 7x7 convolution."""
+    width: int = Field(default=64, ge=1)
+    """Channels of the first level; the others are multiples of it."""
+
+
+class SegNet(nn.Module):
+    """Images of any size -> logits of the same size."""
+
+    def __init__(self, config: SegNetConfig, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        basic = config.form == "basic"
+        kernel_size, head_kernel_size = (7, 1) if basic else (3, 3)
+        paths = _paths(_BASIC if basic else _VGG16, config.width, in_channels)
+        mirrored = [path[::-1] for path in paths]
+        # the last convolution of the mirrored VGG16 is the head; SegNet-Basic has one more
+        mirrored[0] = [config.width, config.width]
+        self.in_channels = in_channels
+        self.smallest = 2 ** len(paths)
+        self.encoder = nn.ModuleList(
+            _Level(path, kernel_size, relu=True, bias=not basic) for path in paths
+        )
+        self.decoder = nn.ModuleList(
+            _Level(path, kernel_size, relu=not basic, bias=not basic) for path in mirrored[::-1]
+        )
+        self.head = make_head(config.width, num_classes, head_kernel_size)
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        """Raises ShapeError where the channels are not those the network was built for."""
+        check_input(images, self.in_channels)
+        x = pad_to_least(images, self.smallest)
+        pooled: list[tuple[Tensor, torch.Size]] = []
+        for level in self.encoder:
+            x = level(x)
+            size = x.shape[2:]
+            x, indices = F.max_pool2d(x, 2, return_indices=True)
+            pooled.append((indices, size))
+        for level in self.decoder:
+            indices, size = pooled.pop()
+            x = level(F.max_unpool2d(x, indices, 2, output_size=size))
+        return self.head(x)[:, :, : images.shape[2], : images.shape[3]]
+
+
+class _Level(nn.Sequential):
+    """Convolution, BatchNorm and, if wanted, ReLU, for each step from one width to the next."""
+
+    def __init__(self, widths: list[int], kernel_size: int, *, relu: bool, bias: bool) -> None:
+        layers: list[nn.Module] = []
+        for in_channels, out_channels in pairwise(widths):
+            layers.append(ConvNorm(in_channels, out_channels, kernel_size, bias=bias))
+            if relu:
+                layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+def _paths(
+    levels: tuple[tuple[int, ...], ...], width: int, in_channels: int
+) -> list[list[int]]:
+    """Widths before, between and after the convolutions of each encoder level."""
+    paths, below = [], in_channels
+    for level in levels:
+        paths.append([below, *(width * multiple for multiple in level)])
+        below = paths[-1][-1]
+    return paths

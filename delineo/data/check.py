@@ -132,7 +132,7 @@ def _examine(
 def _part(
     layout: Layout, facts: dict[str, Facts], inferred: Inferred, contents: dict[str, Contents]
 ) -> tuple[Splits | None, tuple[str, ...], list[Finding]]:
-    """Parts, sentences on how they came about, and findings; no parts where given ones are wrong."""
+    """Parts, how they came about, and findings; no parts where given ones are wrong."""
     ids = [sample.id for sample in layout.samples]
     images = {key: known.image for key, known in facts.items() if known.image}
     exact, near = exact_duplicates(images), near_duplicates(images)
@@ -166,9 +166,9 @@ def _part(
 
 
 def _made_notes(splits: Splits, guessed: Mapping[str, str], linked: bool) -> tuple[str, ...]:
-    sizes = ", ".join(f"{part} {len(ids):,}" for part, ids in splits.items())
+    sizes = ", ".join(f"{part} {len(ids):,}" for part, ids in splits.items() if ids)
     together = "; groups and copies stay in one part" if linked else ""
-    notes = [f"no parts were given: made {sizes} images{together}"]
+    notes = [f"no parts were given, so they are made: {sizes}{together}"]
     if guessed:
         groups = sorted(set(guessed.values()))
         notes.append(

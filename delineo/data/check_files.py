@@ -43,8 +43,8 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
             "warning",
             f"{counted(len(layout.unpaired_images), 'image')} without a mask; left out",
             relative(layout.root, layout.unpaired_images),
-            "Add masks with the stems of the images (an all-zero mask where nothing is to be found), "
-            "or move the images away",
+            "Add masks with the images' stems (all zero where nothing is to be found), or move the "
+            "images away",
         )
     if layout.unpaired_masks:
         yield Finding(
@@ -63,7 +63,8 @@ def _broken(root: Path, facts: Mapping[str, Facts]) -> Iterator[Finding]:
         yield Finding(
             "unreadable",
             "error",
-            f"{counted(len(unreadable), 'file')} cannot be read; the first {_reason(unreadable[0])}",
+            f"{counted(len(unreadable), 'file')} cannot be read, the first "
+            f"{_reason(unreadable[0])}",
             relative(root, (error.path for error in unreadable)),
             "Fetch or save them again, or remove them together with their partner",
         )
@@ -102,8 +103,8 @@ def _sizes(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:
         yield Finding(
             "exif-size-mismatch",
             "error",
-            f"{counted(len(turned), 'mask')} lie across their images: the camera noted in EXIF that "
-            "the image must be turned, and the mask was drawn before turning",
+            f"{counted(len(turned), 'mask')} across the image: EXIF says that the image must be "
+            "turned, and the mask was drawn before turning",
             relative(layout.root, turned),
             "Turn these masks like their images, or save the images without the EXIF orientation",
         )
@@ -161,7 +162,7 @@ def _pixels(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:
         yield Finding(
             "constant-image",
             "warning",
-            f"{number} with one single value in every pixel: there is nothing to learn from",
+            f"{number} with one single value in every pixel, nothing to learn from",
             images_where(layout, facts, constant),
             "Remove them, unless such images are to be expected in use",
         )

@@ -1,6 +1,6 @@
 """Findings about masks: values that mean nothing, noise, soft edges, and what classes there are."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +16,9 @@ from .samples import IGNORE_INDEX
 STRAY_PIXELS = 1e-4  # a class with less of all pixels, and
 STRAY_MASKS = 0.02  # in fewer of all masks than this, may be a slip of the pen
 RARE = 0.005  # share of all pixels below which a class is worth a word
-MAJORITY = 0.5
+MAJORITY = 0.5  # share of the foreground above which it may be the background
+REPEATED_SHARE = 0.2  # of all masks, equal to each other but not of one value, and
+REPEATED_LEAST = 5  # as many masks are too many to be chance
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def mask_findings(known: Known) -> Iterator[Finding]:
     yield from _stray(known)
     yield from _classes_there(known)
     yield from _whole_masks(known)
+    yield from _repeated(known)
     yield from _balance(known)
 
 
@@ -160,7 +163,7 @@ def _classes_there(known: Known) -> Iterator[Finding]:
         yield Finding(
             "no-object",
             "error",
-            "all masks are empty: there is nothing to learn",
+            "all masks are empty, there is nothing to learn",
             fix="Look at the masks; are they the right files, and did the export work?",
         )
     elif absent:
@@ -190,7 +193,7 @@ def _whole_masks(known: Known) -> Iterator[Finding]:
         yield Finding(
             "ignored-mask",
             "warning",
-            f"{counted(len(ignored), 'mask')} ignored in every pixel: nothing is learnt or scored",
+            f"{counted(len(ignored), 'mask')} ignored in every pixel; nothing is learnt or scored",
             known.masks_of(ignored),
             "Remove them, or look whether the ignore value is right",
         )
@@ -212,6 +215,23 @@ def _whole_masks(known: Known) -> Iterator[Finding]:
             "note",
             f"{counted(len(full), 'mask')} with foreground in every pixel",
             known.masks_of(full),
+        )
+
+
+def _repeated(known: Known) -> Iterator[Finding]:
+    """One and the same drawing for many images: an export gone wrong."""
+    users: dict[str, list[MaskFacts]] = defaultdict(list)
+    for mask in known.files:
+        if len(mask.values) + len(mask.colors) > 1:
+            users[mask.digest].append(mask)
+    most = max(users.values(), key=len, default=[])
+    if len(most) >= max(REPEATED_LEAST, REPEATED_SHARE * len(known.files)):
+        yield Finding(
+            "repeated-mask",
+            "warning",
+            f"{len(most):,} of {len(known.files):,} masks are one and the same drawing",
+            relative(known.layout.root, (mask.path for mask in most if mask.path)),
+            "Look whether their export wrote the right mask for each image",
         )
 
 

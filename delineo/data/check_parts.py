@@ -35,20 +35,19 @@ def copy_findings(
             yield Finding(
                 f"{code}s-across-splits",
                 "warning",
-                f"{len(across):,} {what} stand in two parts ({_between(across, part_of)}): "
+                f"{len(across):,} {what} stand in two parts ({_between(across, part_of)}); "
                 f"{_SCORES_FLATTER}",
                 tuple(" = ".join(f"{one} ({part_of.get(one)})" for one in ids) for ids in across),
                 remedy,
             )
         if within:
             severity = "warning" if code == "exact-duplicate" else "note"
-            fix = "Keep one of each, unless the weight they get is intended" if exact else ""
             yield Finding(
                 code,
                 severity,
                 f"{len(within):,} {what} within one part",
                 tuple(" = ".join(ids) for ids in within),
-                fix if code == "exact-duplicate" else "",
+                "Keep one of each set" if code == "exact-duplicate" else "",
             )
 
 
@@ -63,7 +62,7 @@ def _differing_masks(
         yield Finding(
             "copies-with-different-masks",
             "warning",
-            f"{len(differing):,} sets of equal images whose masks differ: one of them is wrong",
+            f"{len(differing):,} sets of equal images whose masks differ, so one of them is wrong",
             tuple(" = ".join(ids) for ids in differing),
             "Keep the image with the right mask",
         )
@@ -84,7 +83,7 @@ def group_findings(
             "group-across-splits",
             "warning",
             f"{counted(len(shared), 'group')} of {len(parts):,} (images of one thing{how}) "
-            f"in two parts: {_SCORES_FLATTER}",
+            f"in two parts; {_SCORES_FLATTER}",
             tuple(
                 f"{group} ({', '.join(p for p in PARTS if p in parts[group])})" for group in shared
             ),
@@ -106,7 +105,7 @@ def class_findings(
                 "class-missing-in-split",
                 "warning",
                 f"{part} has no image with {', '.join(absent)}, which {consequence}",
-                fix="Name other images for the parts in splits.json, or add images of these classes",
+                fix="Name other images for it in splits.json, or add images of these classes",
             )
 
 
@@ -116,7 +115,8 @@ def _classes_in(contents: Mapping[str, Contents], ids: Sequence[str]) -> set[int
 
 def size_findings(splits: Splits) -> Iterator[Finding]:
     """Parts that are empty or small."""
-    for part in ("train", "val"):
+    needed: tuple[Part, ...] = ("train", "val")
+    for part in needed:
         if not splits[part]:
             doing = "training" if part == "train" else "validation"
             yield Finding(
@@ -125,9 +125,10 @@ def size_findings(splits: Splits) -> Iterator[Finding]:
                 f"no image is left for {doing}; nothing can be trained like this",
                 fix=f"Add images, or name some for {part} in splits.json",
             )
-    small = [part for part in ("val", "test") if 0 < len(splits[part]) < FEW_IMAGES]
+    sizes = {part: len(ids) for part, ids in splits.items() if part != "train"}
+    small = {part: size for part, size in sizes.items() if 0 < size < FEW_IMAGES}
     if small:
-        listed = " and ".join(f"{counted(len(splits[part]), 'image')} in {part}" for part in small)
+        listed = " and ".join(f"{counted(size, 'image')} in {part}" for part, size in small.items())
         yield Finding("small-part", "note", f"{listed}: scores have wide intervals")
 
 

@@ -62,7 +62,7 @@ def read_given(layout: Layout) -> Given | None:
     }
     if not any(by_folder.values()):
         return None
-    return Given(by_folder, "the folders or lists of the download", written=False)
+    return Given(by_folder, "the layout of the folder", written=False)
 
 
 def read_splits_file(path: Path) -> Splits:

@@ -1,5 +1,7 @@
 """Scores in a terminal."""
 
+import io
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -21,10 +23,9 @@ def evaluation(hits: list[list[int]], classes: tuple[str, ...]) -> Evaluation:
 
 
 def text(table: Table) -> str:
-    console = Console(width=120, record=True)
-    with console.capture():
-        console.print(table)
-    return console.export_text()
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(table)
+    return stream.getvalue()
 
 
 def lines_with(table: Table, word: str) -> list[list[str]]:

@@ -50,9 +50,9 @@ def guess_values(histograms: Sequence[Histogram], lossy: bool) -> Guess:
             f"masks hold {len(seen)} different values, {shown(seen)}, which look like no classes; "
             "save masks as PNG without smoothing, or give `values` in dataset.yaml"
         )
-    if seen == list(range(1, len(seen) + 1)) + [IGNORE_INDEX] * (IGNORE_INDEX in seen):
-        seen = named
-    return _in_order(seen, IGNORE_INDEX in total(histograms) and IGNORE_INDEX not in seen)
+    if named == list(range(1, len(named) + 1)):
+        return _in_order(named, IGNORE_INDEX in seen)
+    return _in_order(seen, False)
 
 
 def guess_binary(histograms: Sequence[Histogram], lossy: bool) -> Guess | None:
@@ -137,30 +137,41 @@ def guess_named(pixels: Counter, names: tuple[str, ...], background_named: bool)
     seen = sorted(pixels)
     plain = [value for value in seen if value != IGNORE_INDEX]
     count = len(names)
-    identity = {value: value for value in range(count)}
-    numbered = f"mask values 0 to {count - 1} are the classes in the order they are named"
-    ignoring = {IGNORE_INDEX: IGNORE_INDEX} if IGNORE_INDEX in seen else {}
-    also = ", and 255 is ignored" if ignoring else ""
-    if set(seen) <= identity.keys() or set(plain) <= identity.keys():
-        return Guess("multiclass", names, Encoding(identity | ignoring), numbered + also)
-    if set(plain) <= {*identity, count}:
-        if not background_named and pixels[0] > pixels.total() / 2:
-            shifted = identity | {count: count} | ignoring
-            sentence = (
-                f"mask value 0, most pixels, has no name and is taken as background; "
-                f"1 to {count} are the classes in the order they are named{also}"
-            )
-            return Guess("multiclass", ("background", *names), Encoding(shifted), sentence)
-        sentence = f"{numbered}, and {count}, which has no name, is ignored{also}"
-        values = identity | {count: IGNORE_INDEX} | ignoring
-        return Guess("multiclass", names, Encoding(values), sentence)
-    for values, extra in ((seen, {}), (plain, ignoring)):
-        if len(values) == count:
-            ordered = {value: index for index, value in enumerate(values)}
-            sentence = f"mask values {shown(values)} are the classes in the order they are named"
-            sentence += also if extra else ""
-            return Guess("multiclass", names, Encoding(ordered | extra), sentence)
-    return Guess("multiclass", names, Encoding(identity | ignoring), numbered + also)
+    if len(seen) == count == 2:
+        return _named_in_order(seen, names)
+    if not set(plain) <= set(range(count + 1)) and count in (len(seen), len(plain)):
+        guess = _named_in_order(seen if len(seen) == count else plain, names)
+    elif max(plain, default=0) == count:
+        guess = _one_more_than_named(pixels, names, background_named)
+    else:
+        guess = _named_in_order(list(range(count)), names)
+    if IGNORE_INDEX not in seen or IGNORE_INDEX in guess.encoding.values:
+        return guess
+    encoding = Encoding({**guess.encoding.values, IGNORE_INDEX: IGNORE_INDEX})
+    return guess._replace(encoding=encoding, assumption=f"{guess.assumption}, and 255 is ignored")
+
+
+def _one_more_than_named(pixels: Counter, names: tuple[str, ...], background_named: bool) -> Guess:
+    """Values 0 to K for K names: 0 is background if most pixels have it, else K is void."""
+    count = len(names)
+    if not background_named and pixels[0] > pixels.total() / 2:
+        sentence = (
+            "mask value 0, most pixels, has no name and is taken as background; "
+            f"1 to {count} are the classes in the order they are named"
+        )
+        values = {value: value for value in range(count + 1)}
+        return Guess("multiclass", ("background", *names), Encoding(values), sentence)
+    named = _named_in_order(list(range(count)), names)
+    return named._replace(
+        encoding=Encoding({**named.encoding.values, count: IGNORE_INDEX}),
+        assumption=f"{named.assumption}, and {count}, which has no name, is ignored",
+    )
+
+
+def _named_in_order(values: list[int], names: tuple[str, ...]) -> Guess:
+    ordered = {value: index for index, value in enumerate(values)}
+    sentence = f"mask values {shown(values)} are the classes in the order they are named"
+    return Guess("multiclass", names, Encoding(ordered), sentence)
 
 
 def guess_colors(histograms: Sequence[Mapping[Color, int]]) -> Guess:

@@ -63,9 +63,6 @@ def test_the_code_map_is_the_code():
     tree = (ROOT / "README.md").read_text().split("```text\ndelineo/\n")[1].split("```")[0]
     shown = {word for line in tree.splitlines() for word in line.split("  ") if word.strip()}
     named = {word.strip() for word in shown if word.strip().endswith((".py", "/"))}
-    package = ROOT / "delineo"
-    modules = {path.name for path in package.rglob("*.py") if path.name != "__init__.py"}
-    folders = {f"{path.parent.name}/" for path in package.rglob("*") if path.is_file()} - {
-        "delineo/"
-    }
-    assert named - {"__init__.py"} == modules | {name for name in folders if name != "__pycache__/"}
+    files = [path for path in (ROOT / "delineo").rglob("*.py") if path.name != "__init__.py"]
+    folders = {f"{path.parent.name}/" for path in files} - {"delineo/"}
+    assert named == {path.name for path in files} | folders

@@ -6,6 +6,7 @@ nothing is downloaded.
 """
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from itertools import count
@@ -91,7 +92,8 @@ def _show(run: Run, evaluation: Evaluation, out: Path) -> None:
     """Print the scores and where to look."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, soft_wrap=True, highlight=False)
     console.print(score_table(evaluation))
     console.print(f"\n{_CAVEAT}\n", markup=False)
     places = {

@@ -72,3 +72,34 @@ def test_a_missing_package_is_told_with_the_command(
     with pytest.raises(DelineoError, match=r'pip install "delineo\[demo\]"'):
         demo.make_demo_data(tmp_path / "brain")
     assert not (tmp_path / "brain").exists()
+
+
+TINY = (
+    "epochs=1",
+    "epoch_size=4",
+    "batch_size=4",
+    "data.image_size=[64,64]",
+    "data.workers=0",
+    "model.name=unet",
+    "model.width=4",
+)
+
+
+def test_the_demo_leaves_scores_masks_and_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nibabel", reason="needs the extra `demo`")
+    taken = tmp_path / "demo"
+    taken.mkdir()
+    (taken / "mine.txt").write_text("mine")
+    run = demo.run_demo(taken, TINY)
+    assert [path.name for path in taken.iterdir()] == ["mine.txt"]
+    assert run.path == tmp_path / "demo-2" / "run"
+    scores = json.loads(run.evaluation_file("test").read_text())
+    assert scores["num_images"] == 16
+    assert len(list((tmp_path / "demo-2" / "predictions").glob("axial-*_overlay.png"))) == 16
+    assert "axial-" in run.report_file.read_text()
+    printed = capsys.readouterr().out
+    assert f"{scores['dataset']['mean_iou']:.3f}" in printed
+    assert str(run.report_file) in printed
+    assert "not medical performance" in printed

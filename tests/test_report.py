@@ -39,6 +39,17 @@ NUM_TEST = 10
 SIDE = 32
 
 
+SUMMARY = {
+    "images": NUM_TEST,
+    "dtypes": {"uint8": NUM_TEST},
+    "empty_masks": 0,
+    "size": {key: [SIDE, SIDE] for key in ("min", "median", "max")},
+    "sizes": 1,
+    "class_pixels": {"<b>cell</b>": 0.1875},
+    "class_images": {"<b>cell</b>": {"train": 0, "val": 0, "test": NUM_TEST}},
+}
+
+
 def shifted(image: np.ndarray) -> np.ndarray:
     """A prediction that is the bright square, moved down by as many pixels as image[0, 0] says."""
     mask = (image[..., 0] > 128).astype(np.uint8)
@@ -88,7 +99,7 @@ def run(folder: DataFolder, tmp_path: Path) -> Run:
         "files": ["case1.png"],
         "fix": "Look at them.",
     }
-    run.write_dataset(folder, {"findings": [finding], "summary": {"image_sizes": "32 x 32"}})
+    run.write_dataset(folder, {"findings": [finding], "summary": SUMMARY})
     for number, score in ((1, 0.5), (2, 0.8)):
         scores = {"mean_iou": score, "mean_dice": score}
         run.log_epoch(
@@ -188,7 +199,7 @@ def test_data_training_and_recipe_are_shown(run: Run, folder: DataFolder) -> Non
         "Two images look alike",
         "Look at them.",
         "255 was taken to mean the object.",
-        "Image sizes 32 x 32",
+        "Height x width 32 x 32",
         "2 epochs in 2m02s",
         "The weights of epoch 2 were kept, with a validation score of 0.800",
         "seed: 7",

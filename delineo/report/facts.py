@@ -159,6 +159,36 @@ def class_shares(evaluation: Record) -> list[dict[str, Any]]:
     ]
 
 
+def at_a_glance(dataset: Record) -> list[tuple[str, str]]:
+    """(what, value) of the images of a data set, from the summary of its check."""
+    summary = dataset["summary"]
+    rows = [
+        ("Layout", dataset["layout"]),
+        ("Images", f"{summary['images']:,}"),
+        ("Channels", f"{dataset['channels']}, {' and '.join(summary['dtypes'])}"),
+    ]
+    if "size" in summary:
+        smallest, middle, largest = (
+            "{} x {}".format(*summary["size"][name]) for name in ("min", "median", "max")
+        )
+        varied = f"{smallest} to {largest}, median {middle}" if summary["sizes"] > 1 else middle
+        rows.append(("Height x width", varied))
+    return [*rows, ("Without any object", f"{summary['empty_masks']:,} images")]
+
+
+def class_rows(dataset: Record) -> list[dict[str, Any]]:
+    """Per class: its share of all scored pixels, and the images that hold it, by part."""
+    summary = dataset["summary"]
+    return [
+        {
+            "name": name,
+            "share": summary["class_pixels"][name],
+            "images": summary["class_images"][name],
+        }
+        for name in dataset["classes"]
+    ]
+
+
 def trained(epochs: Sequence[Record], recipe: Record, task: str) -> dict[str, Any]:
     """How long the training was, and which epoch's weights were kept with which score."""
     group, _, name = headline_key(recipe, task).partition(".")

@@ -43,6 +43,8 @@ def write_report(run: Path | str, predict: Predict | None = None) -> Path:
         dataset=dataset,
         parts=[part for part in PARTS if dataset["splits"].get(part)],
         num_images=sum(len(ids) for ids in dataset["splits"].values()),
+        at_a_glance=facts.at_a_glance(dataset),
+        class_rows=facts.class_rows(dataset),
         colors=[css(color) for color in colors],
         evaluation=evaluation,
         headline=headline,
@@ -118,7 +120,6 @@ def _errors(evaluation: facts.Record) -> dict[str, Any]:
     return {
         "tables": facts.score_tables(evaluation),
         "confusion": facts.confusion(evaluation),
-        "shares": facts.class_shares(evaluation),
         "distribution": Markup(charts.distribution_chart(scores, per_image["mean_iou"], interval)),
         "num_scores": len(scores),
     }

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given as draw
@@ -31,8 +32,16 @@ def sizes(splits) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (2, 1, 0)), (4, (3, 1, 0)), (5, (3, 1, 1))]
-    + [(10, (7, 2, 1)), (100, (70, 15, 15)), (1000, (700, 150, 150))],
+    [
+        (1, (1, 0, 0)),
+        (2, (1, 1, 0)),
+        (3, (2, 1, 0)),
+        (4, (3, 1, 0)),
+        (5, (3, 1, 1)),
+        (10, (7, 2, 1)),
+        (100, (70, 15, 15)),
+        (1000, (700, 150, 150)),
+    ],
 )
 def test_shares_of_small_and_large_folders(count, expected):
     assert sizes(make_splits(singles(count), {})) == expected
@@ -116,7 +125,7 @@ def test_groups_and_copies_join_over_each_other():
 
 def test_a_film_of_near_copies_is_cut_into_blocks_of_neighbours():
     ids = [f"f{index:03}" for index in range(100)]
-    units = kept_together(ids, {}, list(zip(ids, ids[1:], strict=False)))
+    units = kept_together(ids, {}, list(pairwise(ids)))
     assert {len(unit) for unit in units} == {5}
     assert units[3] == tuple(ids[15:20])
     assert sizes(make_splits(units, {})) == (70, 15, 15)

@@ -282,6 +282,7 @@ def test_broken_table_names_the_line(tree: Tree) -> None:
         ("classes.json", '{"sky": 0, "car": 1}', ("sky", "car")),
         ("classes.json", '{"1": "car", "0": "sky"}', ("sky", "car")),
         ("classes.txt", "sky\ncar\n", ("sky", "car")),
+        ("class_names.txt", "__ignore__\nsky\ncar", ("sky", "car")),
         ("labels.txt", "0: sky\n7: car\n255: void", ("sky", "car")),
         ("class_dict.csv", "name,r,g,b\nsky,1,2,3\ncar,4,5,6\nVoid,0,0,0", ("sky", "car")),
     ],
@@ -295,6 +296,20 @@ def test_class_lists(tree: Tree, name: str, text: str, classes: tuple[str, ...])
         assert declared.values == {0: "sky", 7: "car", 255: "ignore"}
     if name == "class_dict.csv":
         assert declared.colors == {(1, 2, 3): "sky", (4, 5, 6): "car", (0, 0, 0): "ignore"}
+
+
+def test_void_in_a_class_list_keeps_its_value(tree: Tree) -> None:
+    root = tree("images/a.png masks/a.png")
+    (root / "classes.txt").write_text("sky\nvoid\ncar\n")
+    assert find_layout(root).declared.values == {0: "sky", 1: "ignore", 2: "car"}
+
+
+def test_field_of_view_is_no_mask(tree: Tree) -> None:
+    layout = find_layout(
+        tree("images/21_training.tif 1st_manual/21_manual1.gif mask/21_training_mask.gif")
+    )
+    assert pairs(layout) == {"21_training": "1st_manual/21_manual1.gif"}
+    assert layout.notes == ("mask/ is left out: 1 masks without images",)
 
 
 def test_broken_class_list_is_named(tree: Tree) -> None:

@@ -218,7 +218,7 @@ def _read_class_json(path: Path) -> Declared:
     if isinstance(content, dict) and isinstance(content.get("classes"), list):
         content = content["classes"]
     if isinstance(content, list):
-        return Declared(classes=_distinct(map(str, content)), source=path.name)
+        return _listed([str(name) for name in content], path)
     if not isinstance(content, dict):
         raise ValueError(f"expected a list of names, got {type(content).__name__}")
     if all(isinstance(value, int) for value in content.values()):
@@ -233,11 +233,19 @@ def _read_class_text(path: Path) -> Declared:
     numbered = [re.fullmatch(r"(\d+)\s*[:,;\s=]\s*(\D.*)", line) for line in lines]
     if lines and all(numbered):
         return _by_value({int(m[1]): m[2].strip() for m in numbered if m}, path)
-    return Declared(classes=_distinct(lines), source=path.name)
+    return _listed(lines, path)
+
+
+def _listed(names: list[str], path: Path) -> Declared:
+    """Names in the order of their values; a void among them has the value of its place."""
+    if names[:1] == ["__ignore__"]:  # labelme: has no value, the next name is 0
+        names = names[1:]
+    if any(name.lower() in VOID_NAMES for name in names):
+        return _by_value(dict(enumerate(names)), path)
+    return Declared(classes=_distinct(names), source=path.name)
 
 
 def _by_value(names: dict[int, str], path: Path) -> Declared:
-    """Values 0..K-1 are a plain list; others are kept as they are."""
     ordered = dict(sorted(names.items()))
     classes = _distinct(name for name in ordered.values() if name.lower() not in VOID_NAMES)
     return Declared(classes=classes, values=_with_ignore(ordered), source=path.name)

@@ -38,7 +38,8 @@ class Found:
 def find_pairs(root: Path, declared: Declared) -> Found | None:
     """Samples from image files with mask files; None where there is not one pair."""
     images, masks, name = _by_role(root, declared)
-    matches, spare_images, spare_masks = _match(images, masks)
+    by_hand = [mask for mask in masks if _drawn_by_hand(mask)] or masks
+    matches, spare_images, spare_masks = _match(images, by_hand)
     if not matches:
         return None
     classes = _layer_classes(matches, declared)
@@ -52,6 +53,7 @@ def find_pairs(root: Path, declared: Declared) -> Found | None:
     used = {image.folder for image, _ in matches}
     used_masks = {mask.folder for _, hits in matches for mask in hits}
     notes += _folders_left_out(root, spare_images, used, "images without masks")
+    spare_masks += sorted(set(masks) - set(by_hand), key=lambda mask: mask.path)
     notes += _folders_left_out(root, spare_masks, used_masks, "masks without images")
     return Found(
         name,
@@ -105,6 +107,11 @@ def _masks_among(paths: list[Path], folder: Folder) -> set[Path]:
         photos = {path.stem for path in paths if path.suffix.lower() in _PHOTO_SUFFIXES}
         found = {p for p in paths if p.suffix.lower() not in _PHOTO_SUFFIXES and p.stem in photos}
     return found
+
+
+def _drawn_by_hand(mask: File) -> bool:
+    """DRIVE and its like keep vessels in 1st_manual/ and the field of view in mask/."""
+    return any("manual" in name.lower() for name in mask.folder.parts)
 
 
 Match = tuple[File, list[File]]

@@ -288,6 +288,7 @@ def make_batches(job: Job, state: State) -> DataLoader:
 def finish_epoch(job: Job, state: State) -> None:
     """Validate, log, keep the weights if they are the best, decide whether to go on."""
     recipe, steps = job.recipe, job.recipe.steps_per_epoch()
+    share_statistics(job, state)
     validation = validate(job.predictor, job.validation, job.loss_function, job.fabric)
     score = validation.monitored(recipe.monitor)
     better = score > state.best_score
@@ -318,6 +319,13 @@ def finish_epoch(job: Job, state: State) -> None:
     shorten_if_late(job, state, seconds)
     patient = recipe.patience is None or state.epochs_since_best < recipe.patience
     state.finished = state.step >= state.total_steps or not patient
+
+
+def share_statistics(job: Job, state: State) -> None:
+    """Give all processes the BatchNorm statistics of the first, which are what is saved."""
+    if job.fabric.world_size > 1:
+        for buffer in state.average.module.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def report_epoch(

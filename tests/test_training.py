@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import delineo
+from delineo import Predictor, Run, evaluate
 from delineo.errors import ConfigError, DataError, RunError, TrainingError
 
 MakeShapes = Callable[..., Path]
@@ -141,9 +142,13 @@ def test_two_processes_train_and_score_every_image_once(data: Path, tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "environment.json").read_text())["processes"] == 2
-    record = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
-    splits = json.loads((out / "dataset.json").read_text())["splits"]
-    assert record["val"]["num_images"] == len(splits["val"])
+    run = Run.open(out)
+    best = [epoch for epoch in run.epochs() if epoch["best"]][-1]["val"]
+    alone = evaluate(Predictor.load(run), run.folder(), "val")
+    assert best["num_images"] == len(alone.ids)
+    for average in ("dataset", "per_image"):
+        for name in ("mean_iou", "mean_dice", "pixel_accuracy"):
+            assert best[average][name] == pytest.approx(alone.scores[average][name], abs=1e-12)
 
 
 def test_an_existing_run_is_never_overwritten(whole: Path, data: Path) -> None:

@@ -19,6 +19,10 @@ class Progress(Protocol):
         """`n` more units of the innermost task are done; `fields` are shown: loss=0.41."""
         ...
 
+    def expect(self, total: int) -> None:
+        """The innermost task turns out to have another total."""
+        ...
+
     def message(self, text: str) -> None:
         """A line that stays."""
         ...
@@ -35,6 +39,9 @@ class NoProgress:
         pass
 
     def advance(self, n: int = 1, **fields: float | int | str) -> None:
+        pass
+
+    def expect(self, total: int) -> None:
         pass
 
     def message(self, text: str) -> None:
@@ -83,6 +90,9 @@ class LogProgress:
         if now - task.reported >= LOG_EVERY_SECONDS:
             self._report(task, now)
 
+    def expect(self, total: int) -> None:
+        self._tasks[-1].total = total
+
     def message(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
@@ -123,6 +133,11 @@ class TerminalProgress:
         task, bar = self._tasks[-1]
         task.advance(n, fields)
         self._bars.update(bar, advance=n, details=task.details(time.monotonic()))
+
+    def expect(self, total: int) -> None:
+        task, bar = self._tasks[-1]
+        task.total = total
+        self._bars.update(bar, total=total)
 
     def message(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)

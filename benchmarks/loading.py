@@ -8,6 +8,7 @@ Mark: under 5 % of step time, after the first pass has filled the cache.
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -29,9 +30,8 @@ def prepare() -> tuple[Job, State]:
     recipe = load_recipe(SHARED / "carvana", SETTINGS)
     fabric = launch(recipe)
     out, started = Path(tempfile.mkdtemp()) / "run", time.monotonic()
-    recipe, folder = start_run(
-        recipe, out, lambda *trial: time_steps(*trial, fabric, None), started, NoProgress()
-    )
+    timer = partial(time_steps, fabric=fabric, model=None)
+    recipe, folder = start_run(recipe, out, timer, started, NoProgress())
     return set_up(fabric, recipe, folder, Run(out), None, NoProgress(), started)
 
 
@@ -47,7 +47,9 @@ def main() -> None:
     batches = iter(make_batches(job, state))
     state.model.train()
     batch = next(batches)
-    first_pass = [timed(lambda: next(batches))[1] for _ in range(len(job.folder.part("train")) // 8)]
+    first_pass = [
+        timed(lambda: next(batches))[1] for _ in range(len(job.folder.part("train")) // 8)
+    ]
     loads, steps = [], []
     for _ in range(ROUNDS):
         batch, seconds = timed(lambda: next(batches))

@@ -13,7 +13,7 @@ import torch
 
 from .data.dataset import DataConfig, read_pair
 from .data.samples import IGNORE_INDEX, DataFolder
-from .data.scaling import resize_mask, scaled_size
+from .data.scaling import resize_mask, scaled_size, size_of
 from .recipe import Recipe
 
 PROBE_IMAGES = 24
@@ -70,7 +70,7 @@ def take_probe(folder: DataFolder) -> Probe:
     read_seconds = (time.perf_counter() - started) / len(pairs)
     values = np.concatenate([_some_pixels(image) for image, _ in pairs]).astype(np.float64)
     return Probe(
-        sizes=tuple(mask.shape[-2:] for _, mask in pairs),
+        sizes=tuple(size_of(mask) for _, mask in pairs),
         mean=tuple(values.mean(0).tolist()),
         std=tuple(values.std(0).clip(min=1e-6).tolist()),
         eight_bit=all(image.dtype == np.uint8 for image, _ in pairs),
@@ -125,7 +125,7 @@ def _with_size(recipe: Recipe, probe: Probe, side: int) -> Recipe:
     if data.image_size is None:
         largest = max(128, float(np.median([(h * w) ** 0.5 for h, w in probe.sizes])) * 1.1)
         data = data.model_copy(update={"image_size": window_size(min(side, largest), probe)})
-    if data.scale is None:
+    if data.scale is None and data.image_size is not None:
         data = data.model_copy(update={"scale": _scale(data.image_size, probe)})
     return recipe.model_copy(update={"data": data})
 
@@ -152,9 +152,9 @@ def detail_kept(probe: Probe, image_size: tuple[int, int], scale: str | float) -
     """Mean IoU of the masks with themselves after scaling down and up again, 0 to 1."""
     scores: list[float] = []
     for mask in probe.masks:
-        size = scaled_size(*mask.shape[-2:], image_size, scale)
+        size = scaled_size(size_of(mask), image_size, scale)
         tensor = torch.from_numpy(mask)
-        again = resize_mask(resize_mask(tensor, size), mask.shape[-2:]).numpy()
+        again = resize_mask(resize_mask(tensor, size), size_of(mask)).numpy()
         scores += _ious(mask, again)
     return float(np.mean(scores)) if scores else 1.0
 

@@ -50,7 +50,8 @@ class Predictor:
         data = recipe.data
         assert data.image_size and data.scale and data.mean and data.std  # a planned recipe
         self.network, self.decision = network, decision
-        self.task, self.classes, self.channels = folder.task, folder.classes, folder.channels
+        self.task: Task = folder.task
+        self.classes, self.channels = folder.classes, folder.channels
         self.image_size, self.scale = data.image_size, data.scale
         self.device = next(network.parameters()).device
         self.mean = torch.tensor(data.mean, device=self.device)
@@ -91,11 +92,11 @@ class Predictor:
         if image.ndim != 3 or 0 in image.shape:
             raise ShapeError(f"an image is (height, width, channels), got {image.shape}")
         logits = self.logits(self.view(image))
-        return self.native(logits, image.shape[:2]).cpu().numpy()
+        return self.native(logits, (image.shape[0], image.shape[1])).cpu().numpy()
 
     def view(self, image: np.ndarray) -> Shaped[Tensor, "channels height width"]:
         """The image at the size and with the channels that the network looks at."""
-        size = scaled_size(*image.shape[:2], self.image_size, self.scale)
+        size = scaled_size((image.shape[0], image.shape[1]), self.image_size, self.scale)
         tensor = to_tensor(match_channels(image, self.channels)).to(self.device)
         return resize_image(tensor, size)
 

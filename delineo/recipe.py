@@ -1,6 +1,6 @@
 """Recipe: everything that decides a training, one readable YAML."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class Recipe(Config):
     """Training windows per epoch. None: as many as there are training images, or planned."""
     batch_size: int | None = Field(default=None, ge=1)
     """Images per step, over all processes."""
-    budget: Duration | None = None
+    budget: Annotated[Duration, Field(gt=0)] | None = None
     """Time for the whole training, such as 5m. The schedule ends within it."""
     seed: int = Field(default=0, ge=0)
     precision: Precision = "auto"

@@ -136,29 +136,27 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl."""
+        """The lines of metrics.jsonl, but for one that a killed training did not finish."""
         if not self.metrics_file.exists():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        records = []
+        for line in self.metrics_file.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return records
 
     def forget_epochs_after(self, epoch: int) -> None:
         """Drop the lines of epochs that a resumed training will go through again."""
-        lines = []
-        for line in (
-            self.metrics_file.read_text().splitlines() if self.metrics_file.exists() else []
-        ):
-            try:
-                if json.loads(line)["epoch"] <= epoch:
-                    lines.append(line + "\n")
-            except json.JSONDecodeError:  # the last line of a training killed while writing it
-                break
-        write_atomically(self.metrics_file, "".join(lines))
+        kept = [record for record in self.epochs() if record["epoch"] <= epoch]
+        write_atomically(self.metrics_file, "".join(json.dumps(record) + "\n" for record in kept))
 
     def save_best(self, weights: dict[str, Tensor]) -> None:
         """Write best.safetensors whole or not at all."""
         part = self.best_file.with_suffix(".part")
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part)
-        os.replace(part, self.best_file)
+        part.replace(self.best_file)
 
     def best_weights(self) -> dict[str, Tensor]:
         try:
@@ -175,7 +173,7 @@ class Run:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, self.last_file)
+        part.replace(self.last_file)
 
     def last(self) -> dict[str, Any] | None:
         """The state to resume from; None where none was written yet. Loading runs no code."""

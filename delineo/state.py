@@ -1,6 +1,7 @@
 """State: everything that changes during a training, and how it is saved and restored."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,9 @@ class State:
     average: AveragedModel
     optimizer: Optimizer
     total_steps: int
+    """Fewer than planned where a budget would not be kept otherwise."""
+    planned_steps: int
+    """What people were last told."""
     precision: Any
     """Fabric's precision plugin: holds the loss scale of fp16."""
     plateau: PlateauState = field(default_factory=PlateauState)
@@ -35,8 +39,7 @@ class State:
     collapsed_epochs: int = 0
     seconds: float = 0.0
     """Trained so far, over all processes that took part one after the other."""
-    epoch_began: float = 0.0
-    """`seconds` at the end of the last epoch."""
+    epoch_first_step: int = 0
     finished: bool = False
 
     COUNTERS = (
@@ -48,7 +51,8 @@ class State:
         "epochs_since_best",
         "collapsed_epochs",
         "seconds",
-        "epoch_began",
+        "epoch_first_step",
+        "planned_steps",
         "finished",
     )
 
@@ -80,11 +84,12 @@ def average_of(network: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def update(means: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
+    def update(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
         rate = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
-        if means[0].is_floating_point():
-            torch._foreach_lerp_(means, values, rate)
-        else:
-            torch._foreach_copy_(means, values)
+        for mean, value in zip(means, values, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, rate)
+            else:  # BatchNorm's count of batches
+                mean.copy_(value)
 
     return AveragedModel(network, multi_avg_fn=update, use_buffers=True)

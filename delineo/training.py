@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from .errors import TrainingError
 from .losses import LossFunction, build_loss
 from .machine import cache_bytes, default_workers, describe_machine, peak_memory_mb
 from .optim import build_optimizer, lr_factor
+from .pace import CHECK_EVERY, Pace
 from .prediction import ModelFactory, Predictor, build_network
 from .progress import NoProgress, Progress
 from .recipe import Recipe
@@ -40,7 +42,6 @@ from .timing import time_steps
 from .validation import Validation, ValidationPart, validate
 
 COLLAPSE_EPOCHS = 3  # one class everywhere for so many epochs is called out
-LATE = 1.03  # a training that is to end later than this share of its budget is shortened
 
 
 @dataclass
@@ -54,6 +55,8 @@ class Job:
     loss_function: LossFunction
     predictor: Predictor
     validation: ValidationPart
+    batch_size: int
+    pace: Pace
     progress: Progress
     started: float
     """Clock reading when this process began; State.seconds is what earlier ones took."""
@@ -81,14 +84,11 @@ def train(
     fabric = launch(recipe)
     shown = progress if progress and fabric.is_global_zero else NoProgress()
     prepared: Any = None
-    if fabric.is_global_zero:
-        prepared = (
-            (recipe, Run.open(out).folder())
-            if resume
-            else start_run(
-                recipe, out, lambda *trial: time_steps(*trial, fabric, model), started, shown
-            )
-        )
+    if fabric.is_global_zero and resume:
+        prepared = recipe, Run.open(out).folder()
+    elif fabric.is_global_zero:
+        timer = partial(time_steps, fabric=fabric, model=model)
+        prepared = start_run(recipe, out, timer, started, shown)
     recipe, folder = fabric.broadcast(prepared)
     job, state = set_up(fabric, recipe, folder, Run(out), model, shown, started)
     if resume:
@@ -119,20 +119,30 @@ def set_up(
         average=average,
         optimizer=fabric_optimizer,
         total_steps=recipe.total_steps(),
+        planned_steps=recipe.total_steps(),
         precision=fabric.strategy.precision,
     )
-    predictor = Predictor(average.module.eval(), recipe, folder, run.decision())
     mine = folder.part("val")[fabric.global_rank :: fabric.world_size]
-    validation = ValidationPart(folder, mine, cache_bytes(0.1))
-    loss_function = build_loss(recipe.loss, folder.task)
-    job = Job(fabric, recipe, folder, run, loss_function, predictor, validation, progress, started)
+    job = Job(
+        fabric=fabric,
+        recipe=recipe,
+        folder=folder,
+        run=run,
+        loss_function=build_loss(recipe.loss, folder.task),
+        predictor=Predictor(average.module.eval(), recipe, folder, run.decision()),
+        validation=ValidationPart(folder, mine, cache_bytes(0.1)),
+        batch_size=recipe.batch_size or 1,
+        pace=Pace(),
+        progress=progress,
+        started=started,
+    )
     if fabric.is_global_zero:
         run.write_environment(
             {
                 **describe_machine(),
                 "device": str(fabric.device),
                 "processes": fabric.world_size,
-                "precision": predictor.precision,
+                "precision": job.predictor.precision,
                 "memory_format": "channels_last",
                 "seed": recipe.seed,
             }
@@ -165,16 +175,19 @@ def say(job: Job, text: str) -> None:
 def fit(job: Job, state: State, signals: StopSignals) -> None:
     """The loop: step, and at the end of each epoch look at the validation part."""
     recipe, last_saved = job.recipe, time.monotonic()
-    job.progress.start("training", total=state.total_steps * recipe.batch_size)
-    job.progress.advance(state.step * recipe.batch_size)
+    job.progress.start("training", total=state.total_steps * job.batch_size)
+    job.progress.advance(state.step * job.batch_size)
     batches = iter(make_batches(job, state))
     state.model.train()
     while not state.finished:
+        step_started = time.monotonic()
         batch = job.fabric.to_device(next(batches))
         value = careful_step(job, state, batch)
         state.loss_sum += value
-        job.progress.advance(recipe.batch_size, loss=value)
-        if state.step % recipe.steps_per_epoch() == 0:
+        job.pace.saw_step(time.monotonic() - step_started)
+        job.progress.advance(job.batch_size, loss=value)
+        shorten_if_late(job, state)
+        if state.step % recipe.steps_per_epoch() == 0 or state.step >= state.total_steps:
             finish_epoch(job, state)
         interrupted = someone_wants_to_stop(job, signals)
         if (
@@ -187,7 +200,8 @@ def fit(job: Job, state: State, signals: StopSignals) -> None:
         if interrupted and not state.finished:
             raise TrainingError(
                 f"stopped by {signals.received} after step {state.step} of {state.total_steps}, "
-                f"all saved; go on with: delineo train {job.folder.root} --out {job.run.path} --resume"
+                "all saved; go on with: "
+                f"delineo train {job.folder.root} --out {job.run.path} --resume"
             )
     job.progress.finish()
 
@@ -242,7 +256,7 @@ def careful_step(job: Job, state: State, batch: Batch) -> float:
         return train_step(job, state, batch)
     except FloatingPointError as error:
         samples = job.folder.part("train")
-        files = ", ".join(str(samples[index].image) for index in batch.index.tolist())
+        files = ", ".join(str(samples[index].image) for index in batch.indices.tolist())
         raise TrainingError(
             f"{error} at step {state.step + 1}; the best weights so far are kept in "
             f"{job.run.best_file}. Look at the images of this batch: {files}. If they are fine, "
@@ -273,7 +287,7 @@ def make_batches(job: Job, state: State) -> DataLoader:
     )
     order = BatchOrder(
         len(samples),
-        recipe.batch_size or 1,
+        job.batch_size,
         recipe.seed,
         state.step,
         class_weights(class_presence(job.folder, samples), recipe.data.rare_classes)
@@ -287,9 +301,11 @@ def make_batches(job: Job, state: State) -> DataLoader:
 
 def finish_epoch(job: Job, state: State) -> None:
     """Validate, log, keep the weights if they are the best, decide whether to go on."""
-    recipe, steps = job.recipe, job.recipe.steps_per_epoch()
+    recipe, started = job.recipe, time.monotonic()
     share_statistics(job, state)
     validation = validate(job.predictor, job.validation, job.loss_function, job.fabric)
+    job.pace.saw_validation(time.monotonic() - started)
+    loss = state.loss_sum / (state.step - state.epoch_first_step)
     score = validation.monitored(recipe.monitor)
     better = score > state.best_score
     state.epoch += 1
@@ -297,7 +313,6 @@ def finish_epoch(job: Job, state: State) -> None:
     state.epochs_since_best = 0 if better else state.epochs_since_best + 1
     state.best_score = max(score, state.best_score)
     state.collapsed_epochs = state.collapsed_epochs + 1 if validation.collapsed() else 0
-    seconds = state.seconds + time.monotonic() - job.started
     if job.fabric.is_global_zero:
         if better:
             job.run.save_best(state.average.module.state_dict())
@@ -305,18 +320,17 @@ def finish_epoch(job: Job, state: State) -> None:
             {
                 "epoch": state.epoch,
                 "step": state.step,
-                "loss": state.loss_sum / steps,
+                "loss": loss,
                 "lr": state.optimizer.param_groups[-1]["lr"],
-                "seconds": round(seconds, 2),
+                "seconds": round(elapsed(job, state), 2),
                 "val": validation.to_json(),
                 "score": score,
                 "best": better,
                 "peak_memory_mb": round(peak_memory_mb()),
             }
         )
-    report_epoch(job, state, validation, score, better)
-    state.loss_sum = 0.0
-    shorten_if_late(job, state, seconds)
+    report_epoch(job, state, validation, loss, better)
+    state.loss_sum, state.epoch_first_step = 0.0, state.step
     patient = recipe.patience is None or state.epochs_since_best < recipe.patience
     state.finished = state.step >= state.total_steps or not patient
 
@@ -328,37 +342,40 @@ def share_statistics(job: Job, state: State) -> None:
             torch.distributed.broadcast(buffer, src=0)
 
 
-def report_epoch(
-    job: Job, state: State, validation: Validation, score: float, better: bool
-) -> None:
+def report_epoch(job: Job, state: State, validation: Validation, loss: float, better: bool) -> None:
     """One line for people, and advice where the network has collapsed."""
-    epochs = state.total_steps // job.recipe.steps_per_epoch()
-    mean_loss = state.loss_sum / job.recipe.steps_per_epoch()
+    epochs = -(-state.total_steps // job.recipe.steps_per_epoch())
+    score = validation.monitored(job.recipe.monitor)
     say(
         job,
-        f"epoch {state.epoch}/{epochs}  loss {mean_loss:.4f}  val loss {validation.loss:.4f}  "
+        f"epoch {state.epoch}/{epochs}  loss {loss:.4f}  val loss {validation.loss:.4f}  "
         f"val {job.recipe.monitor} {score:.4f}{'  best' if better else ''}",
     )
     if state.collapsed_epochs in (COLLAPSE_EPOCHS, 4 * COLLAPSE_EPOCHS):
         say(job, validation.collapse_advice(state.collapsed_epochs))
 
 
-def shorten_if_late(job: Job, state: State, seconds: float) -> None:
-    """Cut whole epochs where the machine is slower than planned, so that the schedule still ends.
+def shorten_if_late(job: Job, state: State) -> None:
+    """Bring the end forward where the machine is slower than planned.
 
-    `seconds` have been spent so far. The pace is that of the last epoch; the first one also read
-    the files and says little.
+    The learning rate follows, so the schedule still ends. Rank 0 decides for all.
     """
-    pace, state.epoch_began = seconds - state.epoch_began, seconds
-    if job.recipe.budget is None or state.epoch == 1:
+    budget, steps_per_epoch = job.recipe.budget, job.recipe.steps_per_epoch()
+    if budget is None or state.step % CHECK_EVERY:
         return
-    steps = job.recipe.steps_per_epoch()
-    left = state.total_steps // steps - state.epoch
-    if seconds + left * pace <= job.recipe.budget * LATE:
-        return
-    fits = max(0, int((job.recipe.budget - seconds) / pace))
-    state.total_steps = (state.epoch + fits) * steps
-    say(job, f"slower than planned: {fits} more epochs instead of {left}")
+    left = state.total_steps - state.step
+    fits = job.pace.steps_within(budget, elapsed(job, state), left, steps_per_epoch)
+    fits = job.fabric.broadcast(fits)
+    state.total_steps = state.step + fits
+    job.progress.expect(state.total_steps * job.batch_size)
+    if fits < 0.9 * (state.planned_steps - state.step):
+        state.planned_steps = state.total_steps
+        say(job, f"slower than planned: {fits} more steps instead of {left}, to keep the budget")
+
+
+def elapsed(job: Job, state: State) -> float:
+    """Seconds spent on this training so far, by all processes that took part in turn."""
+    return state.seconds + time.monotonic() - job.started
 
 
 def someone_wants_to_stop(job: Job, signals: StopSignals) -> bool:

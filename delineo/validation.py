@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .data.dataset import Cache, read_pair
 from .data.samples import DataFolder, Sample
-from .data.scaling import resize_mask
+from .data.scaling import resize_mask, size_of
 from .decision import decide
 from .losses import LossFunction
 from .metrics import Counts, count, score, tabulate
@@ -101,9 +101,9 @@ def validate_image(
     """Loss at the network's size and counts at the mask's native size."""
     view, mask = part.view_and_mask(index, predictor)
     logits = predictor.logits(view)
-    target = resize_mask(mask, tuple(view.shape[1:])).to(logits.device)
+    target = resize_mask(mask, size_of(view)).to(logits.device)
     loss = float(loss_function(logits, target[None]))
-    probabilities = predictor.native(logits, tuple(mask.shape[-2:])).cpu().numpy()
+    probabilities = predictor.native(logits, size_of(mask)).cpu().numpy()
     prediction = decide(probabilities, predictor.decision)
     return loss, count(prediction, mask.numpy(), len(predictor.classes), predictor.task)
 

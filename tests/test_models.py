@@ -11,7 +11,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from delineo.errors import ShapeError
-from delineo.models import LiteUNetConfig, ModelConfig, UNetConfig, build_model
+from delineo.models import (
+    LiteUNetConfig,
+    ModelConfig,
+    ResNetUNetConfig,
+    ResUNetConfig,
+    SegNetConfig,
+    UNetConfig,
+    build_model,
+    describe_start,
+)
 from delineo.models.blocks import check_input, pad_to_least, pad_to_multiple
 
 CONFIGS: dict[str, ModelConfig] = {
@@ -20,6 +29,12 @@ CONFIGS: dict[str, ModelConfig] = {
     "unet": UNetConfig(width=4),
     "unet_strided": UNetConfig(width=4, depth=3, down="stride", dropout=0.2),
     "unet_bilinear": UNetConfig(width=4, depth=2, up="bilinear"),
+    "segnet": SegNetConfig(width=4),
+    "segnet_basic": SegNetConfig(form="basic", width=8),
+    "resunet": ResUNetConfig(width=4, dilations=((1, 3, 15), (1, 3), (1,))),
+    "resunet_pyramid": ResUNetConfig(width=4, dilations=((1, 3), (1,)), pyramid_pooling=True),
+    "resnet18_unet": ResNetUNetConfig(depth=18, decoder_widths=(16, 8, 8, 8, 4)),
+    "resnet50_unet": ResNetUNetConfig(depth=50, decoder_widths=(16, 8, 8, 8, 4)),
 }
 SIZES = [(1, 1), (1, 100), (100, 1), (37, 53), (64, 96), (101, 101)]
 
@@ -132,6 +147,8 @@ def test_wrong_rank_is_explained() -> None:
         # max pooling has no values; the convolutions have 9 * width**2 + width at each level
         (UNetConfig(down="stride"), 3, 1, 31_037_633 + 9 * 348_160 + 960),
         (LiteUNetConfig(pretrained=False), 3, 1, 3_828_676),
+        (SegNetConfig(), 3, 12, 29_449_932),
+        (SegNetConfig(form="basic"), 3, 11, 1_416_075),
     ],
     ids=str,
 )

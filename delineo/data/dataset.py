@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,10 @@ from .encoding import read_mask
 from .images import read_image
 from .randomness import derive_seed, generator
 from .samples import IGNORE_INDEX, DataFolder, Sample
-from .scaling import match_channels, resize_image, resize_mask, scaled_size, to_tensor
+from .scaling import match_channels, resize_image, resize_mask, scaled_size, size_of, to_tensor
+
+
+Side = Annotated[int, Field(ge=1)]
 
 
 class DataConfig(Config):
@@ -27,9 +30,9 @@ class DataConfig(Config):
 
     path: Path | None = None
     """The data folder."""
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[Side, Side] | None = None
     """Height and width of the window that is trained on. None: planned from data and budget."""
-    scale: Literal["fit"] | float | None = None
+    scale: Literal["fit"] | Annotated[float, Field(gt=0, le=16)] | None = None
     """"fit": each image is scaled, aspect ratio kept, to the area of image_size. A number: network
     pixels per image pixel; windows are then cut at random. None: planned."""
     mean: tuple[float, ...] | None = None
@@ -54,7 +57,7 @@ class Batch(NamedTuple):
     brightness: Float[Tensor, " batch"]
     contrast: Float[Tensor, " batch"]
     saturation: Float[Tensor, " batch"]
-    index: Shaped[Tensor, " batch"]
+    indices: Shaped[Tensor, " batch"]
     """Position of each sample in the training part."""
 
 
@@ -100,15 +103,21 @@ class TrainingWindows(Dataset):
         moves = draw_moves(self.augmentation, random)
         center = self._center(mask, moves, random)
         window, target = cut_window(image, mask, center, moves, self.size)
-        colour = (moves.brightness, moves.contrast, moves.saturation)
-        return Batch(window, target, *map(torch.tensor, colour), torch.tensor(index))
+        return Batch(
+            images=window,
+            target=target,
+            brightness=torch.tensor(moves.brightness),
+            contrast=torch.tensor(moves.contrast),
+            saturation=torch.tensor(moves.saturation),
+            indices=torch.tensor(index),
+        )
 
     def scaled(self, index: int) -> tuple[Tensor, Tensor]:
         """Image and mask at the size the network looks at, without augmentation."""
         pair = self.cache.get(index)
         if pair is None:
             image, mask = read_pair(self.folder, self.samples[index])
-            size = scaled_size(*mask.shape[-2:], self.size, self.scale)
+            size = scaled_size(size_of(mask), self.size, self.scale)
             pair = resize_image(to_tensor(image), size), resize_mask(torch.from_numpy(mask), size)
             self.cache.put(index, pair)
         return pair
@@ -120,10 +129,11 @@ class TrainingWindows(Dataset):
             pixel = _pixel_of_some_class(mask, random)
             if pixel is not None:
                 return pixel
-        return tuple(
+        y, x = (
             (length - 1) / 2 + shift * max((length - side) / 2, self.augmentation.shift * side)
             for length, side, shift in zip((height, width), self.size, moves.shift, strict=True)
         )
+        return y, x
 
 
 def _pixel_of_some_class(mask: Tensor, random: torch.Generator) -> tuple[float, float] | None:
@@ -142,7 +152,7 @@ def _pixel_of_some_class(mask: Tensor, random: torch.Generator) -> tuple[float, 
 def read_pair(folder: DataFolder, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """The image (height, width, channels) with the folder's channel count, and its mask."""
     image = match_channels(read_image(sample.image), folder.channels)
-    return image, read_mask(sample, folder, image.shape[:2])
+    return image, read_mask(sample, folder, (image.shape[0], image.shape[1]))
 
 
 def sample_order(

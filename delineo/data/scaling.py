@@ -38,13 +38,20 @@ def match_channels(image: ndarray, channels: int) -> ndarray:
     )
 
 
+def size_of(array: ndarray | Tensor) -> tuple[int, int]:
+    """Height and width of a mask or a (channels, height, width) tensor: the last two axes."""
+    height, width = array.shape[-2:]
+    return height, width
+
+
 def scaled_size(
-    height: int, width: int, image_size: tuple[int, int], scale: Scale
+    size: tuple[int, int], image_size: tuple[int, int], scale: Scale
 ) -> tuple[int, int]:
-    """Height and width at which the network looks at an image of `height` x `width` pixels.
+    """Height and width at which the network looks at an image of `size` (height, width).
 
     "fit" keeps the image's aspect ratio and gives it the area of `image_size`.
     """
+    height, width = size
     if scale == "fit":
         factor = (image_size[0] * image_size[1] / (height * width)) ** 0.5
         # the usual case, one size for all images, must hit image_size exactly

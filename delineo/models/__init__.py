@@ -3,12 +3,29 @@
 from torch import nn
 
 from .lite_unet import LiteUNet, LiteUNetConfig
+from .resnet_unet import ResNetUNet, ResNetUNetConfig
+from .resunet import ResUNet, ResUNetConfig
+from .segnet import SegNet, SegNetConfig
 from .unet import UNet, UNetConfig
 
-ModelConfig = LiteUNetConfig | UNetConfig
+ModelConfig = LiteUNetConfig | UNetConfig | SegNetConfig | ResUNetConfig | ResNetUNetConfig
 """One of them, told apart by `name`."""
 
-__all__ = ["LiteUNet", "LiteUNetConfig", "ModelConfig", "UNet", "UNetConfig", "build_model"]
+__all__ = [
+    "LiteUNet",
+    "LiteUNetConfig",
+    "ModelConfig",
+    "ResNetUNet",
+    "ResNetUNetConfig",
+    "ResUNet",
+    "ResUNetConfig",
+    "SegNet",
+    "SegNetConfig",
+    "UNet",
+    "UNetConfig",
+    "build_model",
+    "describe_start",
+]
 
 
 def build_model(config: ModelConfig, in_channels: int, num_classes: int) -> nn.Module:
@@ -18,3 +35,25 @@ def build_model(config: ModelConfig, in_channels: int, num_classes: int) -> nn.M
             return LiteUNet(config, in_channels, num_classes)
         case UNetConfig():
             return UNet(config, in_channels, num_classes)
+        case SegNetConfig():
+            return SegNet(config, in_channels, num_classes)
+        case ResUNetConfig():
+            return ResUNet(config, in_channels, num_classes)
+        case ResNetUNetConfig():
+            return ResNetUNet(config, in_channels, num_classes)
+
+
+def describe_start(config: ModelConfig) -> str:
+    """What a network's first weights are, in words for the log of a training."""
+    match config:
+        case LiteUNetConfig(pretrained=True):
+            return "from ImageNet weights that come with the installation"
+        case ResNetUNetConfig(pretrained=str(source)):
+            return f"from the weights in {source}"
+        case ResNetUNetConfig():
+            return (
+                "from scratch; ImageNet weights would help: "
+                "model.pretrained=FILE, with torchvision's key names"
+            )
+        case _:
+            return "from scratch"

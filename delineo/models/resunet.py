@@ -47,17 +47,16 @@ class ResUNet(nn.Module):
         self.in_channels = in_channels
         self.stride = 2 ** (len(widths) - 1)
         self.first = ConvNorm(in_channels, widths[0], 1)
-        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
-        for width, dilations in zip(widths, config.dilations, strict=True):
-            self.encoder.append(ResidualBlock(width, dilations))
-        for above, below in pairwise(widths):
-            self.downs.append(nn.Conv2d(above, below, 3, stride=2, padding=1, bias=False))
-        for (above, below), dilations in reversed(
-            list(zip(pairwise(widths), config.dilations[:-1], strict=True))
-        ):
-            self.ups.append(ConvNorm(below, above, 1))
-            self.decoder.append(nn.Sequential(Combine(above), ResidualBlock(above, dilations)))
+        self.encoder = nn.ModuleList(map(ResidualBlock, widths, config.dilations))
+        self.downs = nn.ModuleList(
+            nn.Conv2d(above, below, 3, stride=2, padding=1, bias=False)
+            for above, below in pairwise(widths)
+        )
+        self.ups = nn.ModuleList(
+            ConvNorm(below, above, 1) for below, above in pairwise(reversed(widths))
+        )
+        self.joins = nn.ModuleList(map(Combine, widths[-2::-1]))
+        self.decoder = nn.ModuleList(map(ResidualBlock, widths[-2::-1], config.dilations[-2::-1]))
         self.last = Combine(widths[0])
         pools = config.pyramid_pooling
         self.bottom_pooling = PyramidPooling(widths[-1]) if pools else nn.Identity()
@@ -76,9 +75,9 @@ class ResUNet(nn.Module):
             skips.append(x)
             x = block(down(x))
         x = F.relu(self.bottom_pooling(x))
-        for up, block in zip(self.ups, self.decoder, strict=True):
-            upsampled = F.relu(up(F.interpolate(x, scale_factor=2, mode="nearest")))
-            x = block[1](block[0](upsampled, skips.pop()))
+        for up, join, block in zip(self.ups, self.joins, self.decoder, strict=True):
+            upsampled = F.interpolate(F.relu(up(x)), scale_factor=2, mode="nearest")
+            x = block(join(upsampled, skips.pop()))
         x = F.relu(self.last_pooling(self.last(x, skips.pop())))
         return self.head(x)[:, :, : images.shape[2], : images.shape[3]]
 

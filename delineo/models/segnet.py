@@ -68,7 +68,7 @@ class SegNet(nn.Module):
             pooled.append((indices, size))
         for level in self.decoder:
             indices, size = pooled.pop()
-            x = level(F.max_unpool2d(x, indices, 2, output_size=size))
+            x = level(F.max_unpool2d(x, indices, (2, 2), output_size=size))
         return self.head(x)[:, :, : images.shape[2], : images.shape[3]]
 
 
@@ -84,9 +84,7 @@ class _Level(nn.Sequential):
         super().__init__(*layers)
 
 
-def _paths(
-    levels: tuple[tuple[int, ...], ...], width: int, in_channels: int
-) -> list[list[int]]:
+def _paths(levels: tuple[tuple[int, ...], ...], width: int, in_channels: int) -> list[list[int]]:
     """Widths before, between and after the convolutions of each encoder level."""
     paths, below = [], in_channels
     for level in levels:

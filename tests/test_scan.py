@@ -72,6 +72,13 @@ def test_copies_across_blocks_are_found(monkeypatch):
     assert near_duplicates(images) == [("p02", "z")]
 
 
+def test_pictures_all_alike_do_not_make_a_flood(monkeypatch):
+    monkeypatch.setattr("delineo.data.duplicates.MOST_PER_BLOCK", 20)
+    pictures = [textured(1) // 8 * 8 + shade for shade in range(8)]
+    images = {str(i): image_facts(picture, 1) for i, picture in enumerate(pictures)}
+    assert len(near_duplicates(images)) == 20
+
+
 def test_image_facts_of_every_depth():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 4000, (30, 20, 5)).astype(np.uint16)

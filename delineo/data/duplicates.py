@@ -1,9 +1,8 @@
 """The same picture twice: exactly, or resized, recompressed and brightened.
 
-Thumbnails are compared in two steps. At 16x16 every picture is correlated with every other, which
-misses nothing but confuses smooth pictures with each other. What passes must also agree in its
-detail, the part of the thumbnail that a blur removes: in a copy that detail is the same, in a
-neighbouring slice or frame it has moved.
+Thumbnails are compared by their detail, the part that a blur removes: in a copy it is the same, in
+a neighbouring slice or frame it has moved, and smooth pictures have none. At 16x16 every picture is
+compared with every other; pairs that are alike must then agree as a whole and in finer detail.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from jaxtyping import Float32, Int, Int8
 
 from .facts import THUMBNAIL_SIDE, ImageFacts
 
-ALIKE = 0.95  # correlation at 16x16 that makes a pair worth a second look
+ALIKE = 0.8  # correlation of the detail at 16x16 that makes a pair worth a second look
 SAME = 0.98  # correlation of a copy, at 32x32 or 16x16
 SAME_DETAIL = 0.9  # correlation of the detail of a copy
 SAME_COARSE_DETAIL = 0.95  # the same at 16x16, for pictures too small to be sharp at 32x32
@@ -21,6 +20,8 @@ MIN_CONTRAST = 0.004  # of the type's range: flatter pictures are all alike
 MIN_DETAIL = 1.0  # std of the detail where the thumbnail's is 32: less is noise and rounding
 SAME_ASPECT = 1.05
 BLOCK = 2048
+MOST_PER_BLOCK = 4 * BLOCK
+"""Of a block of pictures all alike (a fixed camera) only the likest pairs are looked at."""
 
 
 def exact_duplicates(images: Mapping[str, ImageFacts]) -> list[tuple[str, ...]]:
@@ -48,7 +49,7 @@ def near_duplicates(images: Mapping[str, ImageFacts]) -> list[tuple[str, str]]:
     thumbnails = np.stack([images[key].thumbnail for key in ids])
     aspects = np.array([images[key].width / images[key].height for key in ids])
     pairs: list[tuple[str, str]] = []
-    for first, second in _candidates(_unit(_halved(thumbnails))):
+    for first, second in _candidates(_unit(_detail(_halved(thumbnails)))):
         ratio = aspects[first] / aspects[second]
         shaped_alike = (ratio < SAME_ASPECT) & (ratio > 1 / SAME_ASPECT)
         first, second = first[shaped_alike], second[shaped_alike]
@@ -60,11 +61,15 @@ def near_duplicates(images: Mapping[str, ImageFacts]) -> list[tuple[str, str]]:
 def _candidates(
     unit: Float32[np.ndarray, "images features"],
 ) -> Iterator[tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]]:
-    """Indices (i < j) of all pairs with a correlation of at least ALIKE, block by block."""
+    """Indices (i < j) of pairs with a correlation of at least ALIKE, block by block."""
     for top in range(0, len(unit), BLOCK):
         for left in range(top, len(unit), BLOCK):
-            alike = unit[top : top + BLOCK] @ unit[left : left + BLOCK].T >= ALIKE
-            first, second = np.nonzero(np.triu(alike, 1) if top == left else alike)
+            alike = unit[top : top + BLOCK] @ unit[left : left + BLOCK].T
+            alike = np.triu(alike, 1) if top == left else alike
+            first, second = np.nonzero(alike >= ALIKE)
+            if len(first) > MOST_PER_BLOCK:
+                likest = np.argpartition(alike[first, second], -MOST_PER_BLOCK)[-MOST_PER_BLOCK:]
+                first, second = first[likest], second[likest]
             for start in range(0, len(first), BLOCK):
                 piece = slice(start, start + BLOCK)
                 yield first[piece] + top, second[piece] + left

@@ -168,7 +168,9 @@ def test_padding_repeats_the_border() -> None:
     assert pad_to_least(image, 2) is image
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "lite_unet"])
+@pytest.mark.parametrize(
+    "name", ["lite_unet_empty", "unet", "segnet_basic", "resunet", "resnet18_unet"]
+)
 def test_exported_graph_answers_alike_at_other_sizes(name: str) -> None:
     model = make(CONFIGS[name]).eval()
     height, width = (32 * torch.export.Dim(name, min=1) for name in ("height", "width"))
@@ -179,3 +181,10 @@ def test_exported_graph_answers_alike_at_other_sizes(name: str) -> None:
     )
     images = torch.randn(3, 3, 96, 64)
     torch.testing.assert_close(answer(program.module(), images), answer(model, images))
+
+
+def test_a_start_from_scratch_is_said() -> None:
+    assert "installation" in describe_start(LiteUNetConfig())
+    assert describe_start(LiteUNetConfig(pretrained=False)) == "from scratch"
+    assert "model.pretrained=FILE" in describe_start(ResNetUNetConfig())
+    assert "weights/resnet.pth" in describe_start(ResNetUNetConfig(pretrained="weights/resnet.pth"))

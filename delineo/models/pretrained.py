@@ -140,8 +140,8 @@ def _check_hash(path: Path, expected: str | None) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(expected):
         raise ConfigError(
-            f"model.pretrained: the SHA-256 of {path} should begin with {expected}, but it is {found}; "
-            f"the file is damaged or another one, fetch it again"
+            f"model.pretrained: the SHA-256 of {path} should begin with {expected}, but it is "
+            f"{found}: damaged or another file; fetch it again"
         )
 
 

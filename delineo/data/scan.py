@@ -26,14 +26,14 @@ def scan(layout: Layout, progress: Progress | None = None) -> dict[str, Facts]:
     workers = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
     facts: dict[str, Facts] = {}
     progress.start("looking at every file", total=len(layout.samples))
+    pool = ThreadPoolExecutor(workers)
     try:
-        with ThreadPoolExecutor(workers) as pool:
-            for sample, known in zip(
-                layout.samples, pool.map(read_facts, layout.samples), strict=True
-            ):
-                facts[sample.id] = known
-                progress.advance()
+        known_in_order = pool.map(read_facts, layout.samples)
+        for sample, known in zip(layout.samples, known_in_order, strict=True):
+            facts[sample.id] = known
+            progress.advance()
     finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the files that are left
         progress.finish()
     return facts
 

@@ -21,7 +21,6 @@ from .randomness import derive_seed, generator
 from .samples import IGNORE_INDEX, DataFolder, Sample
 from .scaling import match_channels, resize_image, resize_mask, scaled_size, size_of, to_tensor
 
-
 Side = Annotated[int, Field(ge=1)]
 
 

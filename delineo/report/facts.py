@@ -52,7 +52,7 @@ def headline_key(recipe: Record, task: str) -> str:
 
 def _meaning(evaluation: Record, group: str, name: str) -> str:
     """What the headline's number says, for people who do not know its name."""
-    classes, share = evaluation["classes"], spell_percent(evaluation[group][name] or 0)
+    classes, share = evaluation["classes"], spell_percent(evaluation[group][name] or 0.0)
     over = [f"the {len(classes)} classes"] if len(classes) > 1 else []
     over += ["images"] if group == "per_image" else []
     averaged = f", averaged over {' and '.join(over)}" if over else ""

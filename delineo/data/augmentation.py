@@ -81,6 +81,7 @@ def cut_window(
 
     Beyond the image's edge the image is mirrored and the mask is IGNORE_INDEX.
     """
+    image, mask = _at_least_two_pixels(image, mask)
     image, mask, center = _crop_to_reach(image, mask, center, moves, size)
     matrix = _affine(center, moves, size)[None]
     moved = kornia.geometry.transform.warp_affine(
@@ -111,10 +112,27 @@ def _affine(
 def _crop_to_reach(image, mask, center, moves, size):
     """Cut away what the window cannot reach: large images would be converted in whole."""
     reach = (size[0] ** 2 + size[1] ** 2) ** 0.5 / 2 / moves.zoom + 2
-    top, left = max(0, int(center[0] - reach)), max(0, int(center[1] - reach))
-    bottom, right = int(center[0] + reach) + 1, int(center[1] + reach) + 1
-    window = (slice(top, bottom), slice(left, right))
-    return image[:, *window], mask[..., *window], (center[0] - top, center[1] - left)
+    rows, columns = (
+        _reached(middle, reach, length)
+        for middle, length in zip(center, image.shape[1:], strict=True)
+    )
+    center = center[0] - rows.start, center[1] - columns.start
+    return image[:, rows, columns], mask[..., rows, columns], center
+
+
+def _reached(middle: float, reach: float, length: int) -> slice:
+    """Pixels up to `reach` from the middle; two at the edge where the window misses the image."""
+    start = min(max(0, int(middle - reach)), length - 2)
+    return slice(start, max(start + 2, int(middle + reach) + 1))
+
+
+def _at_least_two_pixels(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The warp measures in distances between pixels, and a single row or column has none."""
+    for axis in (-2, -1):
+        if image.shape[axis] == 1:
+            image = torch.cat([image, image], axis)
+            mask = torch.cat([mask, torch.full_like(mask, IGNORE_INDEX)], axis)
+    return image, mask
 
 
 def recolor(

@@ -19,7 +19,7 @@ from .encoding import read_mask
 from .images import read_image
 from .randomness import derive_seed, generator
 from .samples import IGNORE_INDEX, DataFolder, Sample
-from .scaling import match_channels, resize_image, resize_mask, scaled_size, size_of, to_tensor
+from .scaling import match_channels, resize_image, resize_mask, scaled_size, to_tensor
 
 Side = Annotated[int, Field(ge=1)]
 
@@ -100,7 +100,7 @@ class TrainingWindows(Dataset):
         image, mask = self.scaled(index)
         random = generator(self.seed, "sample", number, index)
         moves = draw_moves(self.augmentation, random)
-        center = self._center(mask, moves, random)
+        center = _on_the_grid(self._center(mask, moves, random), self.size)
         window, target = cut_window(image, mask, center, moves, self.size)
         return Batch(
             images=window,
@@ -116,7 +116,7 @@ class TrainingWindows(Dataset):
         pair = self.cache.get(index)
         if pair is None:
             image, mask = read_pair(self.folder, self.samples[index])
-            size = scaled_size(size_of(mask), self.size, self.scale)
+            size = scaled_size((image.shape[0], image.shape[1]), self.size, self.scale)
             pair = resize_image(to_tensor(image), size), resize_mask(torch.from_numpy(mask), size)
             self.cache.put(index, pair)
         return pair
@@ -133,6 +133,15 @@ class TrainingWindows(Dataset):
             for length, side, shift in zip((height, width), self.size, moves.shift, strict=True)
         )
         return y, x
+
+
+def _on_the_grid(center: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+    """The centre moved by at most half a pixel: a window that is only shifted copies pixels."""
+    y, x = (
+        round(middle - (side - 1) / 2) + (side - 1) / 2
+        for middle, side in zip(center, size, strict=True)
+    )
+    return y, x
 
 
 def _pixel_of_some_class(mask: Tensor, random: torch.Generator) -> tuple[float, float] | None:

@@ -31,7 +31,8 @@ def match_channels(image: ndarray, channels: int) -> ndarray:
         return np.repeat(image, channels, axis=2)
     if have == 3 and channels == 1:
         grey = image.astype(np.float32) @ np.array(LUMINANCE, np.float32)
-        return np.rint(grey).astype(image.dtype)[:, :, None]
+        whole = grey if image.dtype.kind == "f" else np.rint(grey)
+        return whole.astype(image.dtype)[:, :, None]
     raise DataError(
         f"an image has {have} channels, the model takes {channels}; "
         "give images of the kind it was trained on"
@@ -64,10 +65,9 @@ def scaled_size(
 
 def to_tensor(image: ndarray) -> Shaped[Tensor, "channels height width"]:
     """(height, width, channels) array -> tensor of uint8 or, for other types, float32."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image))
-    if tensor.dtype != torch.uint8:
-        tensor = torch.from_numpy(image.astype(np.float32))
-    return tensor.permute(2, 0, 1)
+    pixels = image if image.dtype == np.uint8 else image.astype(np.float32)
+    # PyTorch warns of arrays that may not be written, such as Pillow's
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
 
 
 def resize_image(

@@ -10,6 +10,7 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from typer.testing import CliRunner
 
+from delineo import Recipe
 from delineo.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -31,8 +32,20 @@ def run_commands(example: Example) -> None:
             assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
+def write_file(example: Example) -> None:
+    """A YAML block is the file that its first line names; a recipe must be a right one."""
+    path = Path(example.parsed.splitlines()[0].removeprefix("# "))
+    path.write_text(example.parsed)
+    if path.name == "recipe.yaml":
+        Recipe.load(path)
+
+
 SYBIL = Sybil(
-    parsers=[PythonCodeBlockParser(), CodeBlockParser(language="bash", evaluator=run_commands)],
+    parsers=[
+        PythonCodeBlockParser(),
+        CodeBlockParser(language="bash", evaluator=run_commands),
+        CodeBlockParser(language="yaml", evaluator=write_file),
+    ],
     patterns=["*.md"],
 )
 

@@ -35,5 +35,6 @@ class Pace:
         needed = self.seconds_for(steps_left, steps_per_epoch)
         if needed <= left + SLACK * budget:
             return steps_left
-        one_epoch = self.seconds_for(steps_per_epoch, steps_per_epoch)
-        return min(steps_left, max(0, int(left / one_epoch * steps_per_epoch)))
+        whole, rest = divmod(left, self.seconds_for(steps_per_epoch, steps_per_epoch))
+        extra = max(0, int((rest - self._validation) / median(self._steps)))
+        return min(steps_left, max(0, int(whole) * steps_per_epoch + extra))

@@ -1,5 +1,9 @@
 """The layer table people look for in papers: shape after every level, parameters, multiply-adds,
 receptive field. Nothing is computed: shapes alone run through the network.
+
+Receptive fields follow the usual recurrence (Araujo et al. 2019, doi:10.23915/distill.00021). Above
+an upsampling they differ from pixel to pixel, and the number may be off by a pixel of the coarser
+map.
 """
 
 import copy
@@ -76,7 +80,7 @@ class _View:
         """After a layer that reads `taps` values in a row and moves on by `stride`."""
         return _View(self.field + (taps - 1) * dilation * self.step, self.step * stride)
 
-    def finer(self, factor: float, taps: int = 1) -> "_View":
+    def finer(self, factor: float | int, taps: int = 1) -> "_View":
         """After upsampling in which each value is made of `taps` neighbours."""
         return _View(self.field + (taps - 1) * self.step, self.step / factor)
 

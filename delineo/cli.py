@@ -170,7 +170,7 @@ def predict(
     _write_json(json_file, {"done": [str(path) for path in summary.done], "failed": failed})
     _print(f"{len(summary.done)} masks in {out}")
     for path, reason in failed.items():
-        _complain(f"{path}: {reason}")
+        _complain(reason if path in reason else f"{path}: {reason}")
     if failed:
         raise typer.Exit(1)
 

@@ -33,9 +33,27 @@ class Decision(Config):
     def read(cls, path: Path) -> "Decision":
         """From decision.json. Raises RunError where it is missing or broken."""
         try:
-            return cls.parse(json.loads(path.read_text()), str(path))
-        except (OSError, json.JSONDecodeError) as error:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read ({error}); train again") from error
+        if not isinstance(values, dict):
+            raise RunError(f"{path} holds no settings; train again")
+        return cls.parse(values, str(path))
+
+    def for_classes(self, task: Task, classes: tuple[str, ...]) -> "Decision":
+        """With the thresholds in the order of the classes.
+
+        Raises RunError where it was made for another task or other classes.
+        """
+        expected = Decision.default(task, classes)
+        if self.task != task or self.thresholds.keys() != expected.thresholds.keys():
+            raise RunError(
+                f"decision.json decides {self.task} masks with thresholds of "
+                f"{', '.join(self.thresholds) or 'no class'}, the run has {task} masks of "
+                f"{', '.join(classes)}; put back the file that the training wrote"
+            )
+        ordered = {name: self.thresholds[name] for name in expected.thresholds}
+        return self.model_copy(update={"thresholds": ordered})
 
 
 def decide(

@@ -1,6 +1,6 @@
 """What `predict` leaves on disk: masks, overlays and probabilities, one image at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,10 +34,11 @@ def predict_files(
     """Predict image files, and all images in folders, into `out`.
 
     STEM.png holds class indices at the image's size; multi-label: STEM_CLASS.png, 0 or 255.
-    An image that cannot be read is skipped and listed. Raises ConfigError where there is no image.
+    An image that cannot be read is skipped and listed. Raises ConfigError where there is no image,
+    or where one would be overwritten.
     """
     progress, result = progress or NoProgress(), Predictions()
-    targets = name_targets(list(paths), out)
+    targets = name_targets(list(paths), out, _endings(predictor, overlay, probabilities))
     progress.start("predicting", total=len(targets))
     for image_path, target in targets:
         try:
@@ -52,12 +53,25 @@ def predict_files(
     return result
 
 
-def name_targets(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Each image with the path of its mask, less the suffix; folders keep their inner structure."""
+def _endings(predictor: Predictor, overlay: bool, probabilities: bool) -> list[str]:
+    """What the names of an image's files have after its stem, without suffix."""
+    names = file_names(predictor.classes)
+    masks = [f"_{name}" for name in names] if predictor.task == "multilabel" else [""]
+    maps = [f"_probability_{name}" for name in names] if probabilities else []
+    return masks + maps + (["_overlay"] if overlay else [])
+
+
+def name_targets(
+    paths: list[Path], out: Path, endings: Sequence[str] = ("",)
+) -> list[tuple[Path, Path]]:
+    """Each image with the path of its mask, less the suffix; folders keep their inner structure.
+
+    `endings` are what the files of one image have after that. Raises ConfigError as predict_files.
+    """
     images: list[tuple[Path, Path]] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(p for p in path.rglob("*") if _is_image(p))
             images += [(image, out / image.relative_to(path).with_suffix("")) for image in found]
         elif path.exists():
             images.append((path, out / path.stem))
@@ -65,48 +79,73 @@ def name_targets(paths: list[Path], out: Path) -> list[tuple[Path, Path]]:
             raise ConfigError(f"{path} does not exist; give image files or folders of images")
     if not images:
         raise ConfigError(f"no images in {', '.join(map(str, paths))}; give images or their folder")
-    return _told_apart(images)
+    targets = _told_apart(images, endings)
+    _refuse_to_overwrite(targets, endings)
+    return targets
 
 
-def _told_apart(images: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Images that would share a name keep their suffix in it: a.jpg and a.png, or a number."""
+def _is_image(path: Path) -> bool:
+    # files that begin with a dot are what file managers leave behind
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _told_apart(images: list[tuple[Path, Path]], endings: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Images that would share a file get their suffix, or a number: a.jpg and a.png."""
     taken: set[Path] = set()
     result = []
     for image, target in images:
         candidate, number = target, 1
-        while candidate in taken:
+        while taken & set(_files(candidate, endings)):
             ending = image.suffix[1:] if number == 1 else f"{image.suffix[1:]}_{number}"
             candidate, number = target.with_name(f"{target.name}_{ending}"), number + 1
-        taken.add(candidate)
+        taken.update(_files(candidate, endings))
         result.append((image, candidate))
     return result
+
+
+def _files(target: Path, endings: Sequence[str]) -> list[Path]:
+    return [target.with_name(f"{target.name}{ending}.png") for ending in endings]
+
+
+def _refuse_to_overwrite(targets: list[tuple[Path, Path]], endings: Sequence[str]) -> None:
+    images = {image.resolve() for image, _ in targets}
+    for _, target in targets:
+        for file in _files(target, endings):
+            if file.resolve() in images:
+                raise ConfigError(
+                    f"{file} is one of the images and would be overwritten; choose another --out"
+                )
 
 
 def write_prediction(
     predictor: Predictor, image: np.ndarray, target: Path, overlay: bool, probabilities: bool
 ) -> None:
     """Write the mask and what else was asked for; `target` is the path without a suffix."""
-    maps = predictor.probabilities(image)
+    maps, names = predictor.probabilities(image), file_names(predictor.classes)
     mask = decide(maps, predictor.decision)
     if mask.ndim == 3:
-        for name, layer in zip(predictor.classes, mask, strict=True):
-            write_mask(_named(target, _safe(name)), layer * 255)
+        for name, layer in zip(names, mask, strict=True):
+            write_mask(_named(target, name), layer * 255)
     else:
         write_mask(target.with_name(target.name + ".png"), mask)
     if overlay:
         write_image(_named(target, "overlay"), draw_overlay(image, mask))
     if probabilities:
-        for name, values in zip(predictor.classes, maps, strict=True):
-            write_probabilities(_named(target, f"probability_{_safe(name)}"), values)
+        for name, values in zip(names, maps, strict=True):
+            write_probabilities(_named(target, f"probability_{name}"), values)
 
 
 def _named(target: Path, ending: str) -> Path:
     return target.with_name(f"{target.name}_{ending}.png")
 
 
-def _safe(name: str) -> str:
-    """A class name that any file system takes."""
-    return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
+def file_names(classes: Sequence[str]) -> list[str]:
+    """The class names as any file system takes them, still told apart."""
+    names: list[str] = []
+    for name in classes:
+        safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
+        names.append(f"{safe}_{len(names)}" if safe in names else safe)
+    return names
 
 
 def draw_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.45) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .data.samples import DataFolder, Task
 from .data.scaling import match_channels, normalize, resize_image, scaled_size, to_tensor
 from .decision import Decision, decide
-from .errors import ShapeError
+from .errors import DataError, RunError, ShapeError
 from .machine import choose_precision
 from .models import build_model
 from .recipe import Recipe
@@ -64,12 +64,12 @@ class Predictor:
     ) -> "Predictor":
         """The best weights of a run, ready to use. `model` where the run trained one of your own.
 
-        Raises RunError where `run` is none or has no weights.
+        Raises RunError where `run` is none, has no weights, or those of another network.
         """
         run = run if isinstance(run, Run) else Run.open(Path(run))
         recipe, folder = run.recipe(), run.description()
         network = build_network(recipe.without_pretrained(), folder, model)
-        network.load_state_dict(run.best_weights())
+        _load_weights(network, run, recipe)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(network.to(device).eval(), recipe, folder, run.decision())
@@ -78,19 +78,22 @@ class Predictor:
         """Mask of an image (height, width, channels) in the file's own value range.
 
         Binary and multi-class: class indices (height, width). Multi-label: 0/1 layers
-        (classes, height, width). Raises ShapeError where the image has no three axes.
+        (classes, height, width). Raises as `probabilities`.
         """
         return decide(self.probabilities(image), self.decision)
 
     def probabilities(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
         """Probability of each class at each pixel of the image, 0 to 1, float32.
 
-        Raises ShapeError where the image has not three axes (height, width, channels).
+        An image (height, width) is taken as grey. Raises ShapeError where there are other axes,
+        DataError where channels do not fit or pixels are no finite numbers.
         """
         if image.ndim == 2:
             image = image[:, :, None]
         if image.ndim != 3 or 0 in image.shape:
             raise ShapeError(f"an image is (height, width, channels), got {image.shape}")
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise DataError("the image has NaN or infinite pixels; fill them with a number")
         logits = self.logits(self.view(image))
         return self.native(logits, (image.shape[0], image.shape[1])).cpu().numpy()
 
@@ -126,3 +129,16 @@ class Predictor:
             return nullcontext()
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
         return torch.autocast(self.device.type, dtype=dtype)
+
+
+def _load_weights(network: nn.Module, run: Run, recipe: Recipe) -> None:
+    try:
+        network.load_state_dict(run.best_weights())
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise RunError(
+            f"{run.best_file} holds weights of another network than model.name="
+            f"{recipe.model.name} with the settings in {run.recipe_file.name} "
+            f"({first[0].strip()[:120]}); put files of one training together, or load with the "
+            "`model` that it was trained with"
+        ) from error

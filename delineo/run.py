@@ -95,23 +95,12 @@ class Run:
 
     def description(self) -> DataFolder:
         """What dataset.json says of the data, without samples: needs no data on disk."""
-        record = self.dataset()
-        encoding = record["encoding"]
-        return DataFolder(
-            root=Path(record["path"]),
-            layout=record["layout"],
-            task=record["task"],
-            classes=tuple(record["classes"]),
-            channels=record["channels"],
-            encoding=Encoding(
-                values={int(key): value for key, value in encoding["values"].items()},
-                colors={(r, g, b): index for r, g, b, index in encoding["colors"]},
-                threshold=encoding["threshold"],
-            ),
-            samples=(),
-            splits={part: tuple(ids) for part, ids in record["splits"].items()},
-            assumptions=tuple(record["assumptions"]),
-        )
+        try:
+            return _described(self.dataset())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{self.dataset_file} is not what train wrote ({error!r}); train again"
+            ) from error
 
     def folder(self) -> DataFolder:
         """The data that this run was trained on, with the splits it was trained with."""
@@ -120,10 +109,19 @@ class Run:
             raise DataError(
                 f"the data of {self.path} is no longer at {described.root}; give --data FOLDER"
             )
-        return replace(described, samples=find_layout(described.root).samples)
+        samples = find_layout(described.root).samples
+        missing = {i for ids in described.splits.values() for i in ids} - {s.id for s in samples}
+        if missing:
+            raise DataError(
+                f"{described.root} has changed: {len(missing)} images that {self.path} was trained "
+                f"with are gone, such as {min(missing)}; put them back, or give --data FOLDER"
+            )
+        return replace(described, samples=samples)
 
     def decision(self) -> Decision:
-        return Decision.read(self.decision_file)
+        """Raises RunError where decision.json is missing, broken or of another run."""
+        described = self.description()
+        return Decision.read(self.decision_file).for_classes(described.task, described.classes)
 
     def log(self, text: str) -> None:
         """Append a line with the time to train.log."""
@@ -197,11 +195,31 @@ class Run:
         write_atomically(self.environment_file, json.dumps(record, indent=1))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} cannot be read ({error})") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); train again") from error
+
+
+def _described(record: dict[str, Any]) -> DataFolder:
+    """dataset.json as a DataFolder without samples."""
+    encoding = record["encoding"]
+    return DataFolder(
+        root=Path(record["path"]),
+        layout=record["layout"],
+        task=record["task"],
+        classes=tuple(record["classes"]),
+        channels=record["channels"],
+        encoding=Encoding(
+            values={int(key): value for key, value in encoding["values"].items()},
+            colors={(r, g, b): index for r, g, b, index in encoding["colors"]},
+            threshold=encoding["threshold"],
+        ),
+        samples=(),
+        splits={part: tuple(ids) for part, ids in record["splits"].items()},
+        assumptions=tuple(record["assumptions"]),
+    )
 
 
 def _git_state() -> str | None:

@@ -1,0 +1,60 @@
+"""Which arithmetic a machine gets."""
+
+import pytest
+import torch
+
+from delineo import machine
+from delineo.machine import cache_bytes, choose_precision, default_workers, describe_machine
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("device", [CPU, CUDA])
+def test_what_is_asked_for_is_used(wanted: str, device: torch.device) -> None:
+    assert choose_precision(wanted, device) == wanted
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"avx2", "avx512_bf16"}, "bf16"),
+        ({"amx_bf16", "amx_tile"}, "bf16"),
+        ({"avx2", "avx512f"}, "fp32"),
+        (set(), "fp32"),
+    ],
+)
+def test_processors_get_what_they_multiply_in(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], expected: str
+) -> None:
+    monkeypatch.setattr(machine, "cpu_flags", lambda: frozenset(flags))
+    assert choose_precision("auto", CPU) == expected
+    assert describe_machine()["bf16"] == (expected == "bf16")
+
+
+@pytest.mark.parametrize(("supported", "expected"), [(True, "bf16"), (False, "fp16")])
+def test_gpus_get_what_they_multiply_in(
+    monkeypatch: pytest.MonkeyPatch, supported: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    assert choose_precision("auto", CUDA) == expected
+
+
+def test_other_devices_get_fp32() -> None:
+    assert choose_precision("auto", torch.device("mps")) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpu", "workers"), [(1, False, 0), (4, False, 0), (8, False, 4), (64, False, 8),
+                                  (4, True, 2), (None, False, 0)],
+)  # fmt: skip
+def test_workers_leave_the_cores_to_the_training(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, gpu: bool, workers: int
+) -> None:
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert default_workers() == workers
+
+
+def test_the_cache_is_a_share_of_the_memory_that_is_free() -> None:
+    assert 0 < cache_bytes(0.1) < cache_bytes(0.6) < 0.7 * describe_machine()["memory_gb"] * 1e9

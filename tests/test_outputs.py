@@ -1,0 +1,269 @@
+"""What predict leaves on disk: names, values, and what happens to images it cannot read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from delineo.data.palette import class_color
+from delineo.data.samples import DataFolder, Encoding, Task
+from delineo.decision import Decision
+from delineo.errors import ConfigError
+from delineo.outputs import (
+    displayable,
+    draw_overlay,
+    file_names,
+    name_targets,
+    outline,
+    predict_files,
+)
+from delineo.prediction import Predictor
+from delineo.recipe import Recipe
+
+CLASSES: dict[Task, tuple[str, ...]] = {
+    "binary": ("disc",),
+    "multiclass": ("ground", "tree", "car"),
+    "multilabel": ("hole", "a/b c"),
+}
+
+
+class Columns(nn.Module):
+    """Class k is sure at columns where the red channel, 0 to 255, is 10 k."""
+
+    def __init__(self, outputs: int, first: int) -> None:
+        super().__init__()
+        self.outputs, self.first = outputs, first
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = self.first + torch.arange(self.outputs)
+        found = (images[:, :1] - 10 * values.view(1, -1, 1, 1)).abs() < 1
+        return found.float() * 40 - 20 + self.unused
+
+
+def predictor_of(task: Task) -> Predictor:
+    classes = CLASSES[task]
+    data = {"image_size": [32, 32], "scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3}
+    recipe = Recipe.parse({"data": data, "precision": "fp32"})
+    network = Columns(len(classes), 0 if task == "multiclass" else 1).eval()
+    folder = DataFolder(Path(), "test", task, classes, 3, Encoding(), (), {})
+    return Predictor(network, recipe, folder, Decision.default(task, classes))
+
+
+def stripes() -> np.ndarray:
+    """7 x 9: red is 0, 10 and 20 in three stripes; classes 0, 1 and 2."""
+    image = np.zeros((7, 9, 3), np.uint8)
+    image[:, 3:6, 0], image[:, 6:, 0] = 10, 20
+    return image
+
+
+INDICES = stripes()[:, :, 0] // 10
+
+
+def save(path: Path, image: np.ndarray | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(stripes() if image is None else image).save(path)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def written(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_mask_holds_indices_and_shows_colours(tmp_path: Path, task: Task) -> None:
+    image = save(tmp_path / "a.png")
+    predict_files(predictor_of(task), [image], tmp_path / "out")
+    assert written(tmp_path / "out") == {"a.png"}
+    with Image.open(tmp_path / "out" / "a.png") as mask:
+        assert mask.mode == "P"
+        expected = INDICES if task == "multiclass" else INDICES == 1
+        assert np.array_equal(np.array(mask), expected)
+        shown = np.array(mask.convert("RGB"))
+    assert tuple(shown[0, 4]) == class_color(1)
+
+
+def test_layers_get_a_file_each(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png")
+    predict_files(predictor_of("multilabel"), [image], tmp_path / "out")
+    assert written(tmp_path / "out") == {"a_hole.png", "a_a_b_c.png"}
+    assert np.array_equal(pixels(tmp_path / "out" / "a_hole.png"), (INDICES == 1) * 255)
+    assert np.array_equal(pixels(tmp_path / "out" / "a_a_b_c.png"), (INDICES == 2) * 255)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_probabilities_are_16_bit(tmp_path: Path, task: Task) -> None:
+    image, out = save(tmp_path / "a.png"), tmp_path / "out"
+    predict_files(predictor_of(task), [image], out, probabilities=True)
+    for index, name in enumerate(file_names(CLASSES[task])):
+        values = pixels(out / f"a_probability_{name}.png")
+        assert values.dtype == np.uint16
+        number = index + (task != "multiclass")
+        inside = number == INDICES
+        assert (values[inside] == 65535).all()
+        assert (values[~inside] == 0).all()
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_overlays_have_the_size_of_the_image(tmp_path: Path, task: Task) -> None:
+    image, out = save(tmp_path / "a.png"), tmp_path / "out"
+    predict_files(predictor_of(task), [image], out, overlay=True)
+    overlay = pixels(out / "a_overlay.png")
+    assert overlay.shape == (7, 9, 3)
+    assert overlay.dtype == np.uint8
+    assert np.array_equal(overlay[:, :3], stripes()[:, :3])
+    assert tuple(overlay[0, 3]) == class_color(1)
+
+
+def test_masks_have_native_size_whatever_the_kind_of_file(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    save(images / "grey.jpg", np.zeros((5, 8), np.uint8))
+    save(images / "rgba.png", np.zeros((1, 8, 4), np.uint8))
+    save(images / "wide.png", np.zeros((8, 1), np.uint16))
+    tifffile.imwrite(images / "real.tif", np.zeros((4, 6), np.float32))
+    turned = Image.fromarray(stripes())
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(images / "turned.jpg", exif=exif)
+    result = predict_files(predictor_of("binary"), [images], tmp_path / "out", overlay=True)
+    assert not result.failed
+    sizes = {"grey": (5, 8), "rgba": (1, 8), "wide": (8, 1), "real": (4, 6), "turned": (9, 7)}
+    for name, size in sizes.items():
+        assert pixels(tmp_path / "out" / f"{name}.png").shape == size
+        assert pixels(tmp_path / "out" / f"{name}_overlay.png").shape == (*size, 3)
+
+
+def test_what_cannot_be_read_is_listed_and_the_others_done(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    first, last = save(images / "a.png"), save(images / "z.png")
+    (images / "broken.jpg").write_bytes(b"no image")
+    (images / "empty.png").touch()
+    tifffile.imwrite(images / "nan.tif", np.full((4, 4), np.nan, np.float32))
+    bands = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": (0,) * 5}
+    tifffile.imwrite(images / "many.tif", np.zeros((4, 4, 6), np.uint8), **bands)
+    (images / "notes.txt").write_text("no image")
+    (images / ".hidden.png").touch()
+    result = predict_files(predictor_of("binary"), [images], tmp_path / "out")
+    assert result.done == [first, last]
+    reasons = {path.name: reason for path, reason in result.failed.items()}
+    assert reasons.keys() == {"broken.jpg", "empty.png", "nan.tif", "many.tif"}
+    assert "known format" in reasons["broken.jpg"]
+    assert "is empty" in reasons["empty.png"]
+    assert "NaN" in reasons["nan.tif"]
+    assert "6 channels" in reasons["many.tif"]
+    assert written(tmp_path / "out") == {"a.png", "z.png"}
+
+
+def test_a_file_that_is_no_image_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    result = predict_files(predictor_of("binary"), [tmp_path / "notes.txt"], tmp_path / "out")
+    assert list(result.failed) == [tmp_path / "notes.txt"]
+
+
+def test_folders_keep_their_structure(tmp_path: Path) -> None:
+    for name in ("a.png", "day/a.png", "day/night/b.b.jpg"):
+        save(tmp_path / "images" / name)
+    single = save(tmp_path / "elsewhere" / "c.bmp")
+    out = tmp_path / "out"
+    result = predict_files(predictor_of("binary"), [tmp_path / "images", single], out)
+    assert len(result.done) == 4
+    assert written(out) == {"a.png", "day/a.png", "day/night/b.b.png", "c.png"}
+
+
+def names(paths: list[Path], *endings: str) -> list[str]:
+    return [target.name for _, target in name_targets(paths, Path("out"), endings or ("",))]
+
+
+def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "a_png.jpg", "b.jpg"):
+        save(tmp_path / "one" / name)
+    for name in ("a.jpg", "b.jpg"):
+        save(tmp_path / "two" / name)
+    found = names([tmp_path / "one", tmp_path / "two"])
+    assert len(set(found)) == 6
+    assert found[:2] == ["a", "a_png"]
+    assert found[3:] == ["b", "a_jpg", "b_jpg"]
+    thrice = names([tmp_path / "one/b.jpg"] * 3)
+    assert thrice == ["b", "b_jpg", "b_jpg_2"]
+
+
+def test_no_file_of_one_image_is_a_file_of_another(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "a.png")
+    save(tmp_path / "images" / "a_overlay.png")
+    out = tmp_path / "out"
+    predict_files(predictor_of("binary"), [tmp_path / "images"], out, overlay=True)
+    assert written(out) == {
+        "a.png", "a_overlay.png", "a_overlay_png.png", "a_overlay_png_overlay.png",
+    }  # fmt: skip
+    assert pixels(out / "a_overlay.png").ndim == 3
+
+
+def test_images_are_never_overwritten(tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png")
+    before = image.read_bytes()
+    for paths in ([image], [tmp_path]):
+        with pytest.raises(ConfigError, match=r"a\.png is one of the images"):
+            predict_files(predictor_of("binary"), paths, tmp_path)
+    assert image.read_bytes() == before
+    photo = save(tmp_path / "photo.jpg")
+    predict_files(predictor_of("binary"), [photo], tmp_path)
+    assert (tmp_path / "photo.png").exists()
+
+
+def test_nothing_to_predict_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"no images in .*empty"):
+        predict_files(predictor_of("binary"), [tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(ConfigError, match="none does not exist"):
+        predict_files(predictor_of("binary"), [tmp_path / "none"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_class_names_become_file_names() -> None:
+    assert file_names(["road", "a/b", "a b", "grün-1.5", "../x"]) == [
+        "road", "a_b", "a_b_2", "grün-1.5", ".._x",
+    ]  # fmt: skip
+
+
+def test_the_outline_is_where_a_region_touches_its_outside() -> None:
+    inside = np.zeros((7, 7), bool)
+    inside[1:6, 1:6] = True
+    expected = inside.copy()
+    expected[2:5, 2:5] = False
+    assert np.array_equal(outline(inside), expected)
+    assert not outline(np.ones((4, 4), bool)).any()
+
+
+def test_overlays_mix_the_colours_in() -> None:
+    image, mask = np.full((9, 9, 3), 100, np.uint8), np.zeros((9, 9), np.uint8)
+    mask[2:7, 2:7] = 2
+    overlay = draw_overlay(image, mask, opacity=0.5)
+    assert np.array_equal(overlay[0, 0], image[0, 0])
+    assert tuple(overlay[2, 2]) == class_color(2)
+    mixed = np.round(50 + np.array(class_color(2)) / 2)
+    assert np.array_equal(overlay[4, 4], mixed)
+    assert np.array_equal(draw_overlay(image, np.zeros((9, 9), np.uint8)), image)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_image_can_be_shown(channels: int, dtype: type) -> None:
+    image = np.arange(6 * 5 * channels).reshape(6, 5, channels).astype(dtype)
+    shown = displayable(image)
+    assert shown.shape == (6, 5, 3)
+    assert shown.dtype == np.uint8
+    if dtype == np.uint8:
+        assert np.array_equal(shown[:, :, 0], image[:, :, 0])
+    else:
+        assert shown.min() == 0
+        assert shown.max() > 200
+    assert not displayable(np.zeros((3, 3, 1), np.float32)).any()

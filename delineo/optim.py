@@ -16,9 +16,9 @@ from .config import Config
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-_LR = {"adamw": 1e-3, "adam": 1e-3, "sgd": 1e-2}
+_LR = {"adamw": 2e-3, "adam": 1e-3, "sgd": 1e-2}
 _WEIGHT_DECAY = {"adamw": 1e-2, "adam": 0.0, "sgd": 1e-4}
-_WARMUP = {"one_cycle": 0.15}
+_WARMUP = {"one_cycle": 0.1}
 
 
 class OptimizerConfig(Config):
@@ -26,8 +26,8 @@ class OptimizerConfig(Config):
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float | None = Field(default=None, gt=0)
-    """Highest learning rate. None: 1e-3 for adamw and adam, 1e-2 for sgd."""
-    encoder_lr_scale: float = Field(default=0.3, ge=0)
+    """Highest learning rate. None: 2e-3 for adamw, 1e-3 for adam, 1e-2 for sgd."""
+    encoder_lr_scale: float = Field(default=0.5, ge=0)
     """The learning rate of pretrained layers, as a share of `lr`."""
     weight_decay: float | None = Field(default=None, ge=0)
     """Never applied to norms and biases. None: 0.01 for adamw, 0 for adam, 1e-4 for sgd."""
@@ -45,7 +45,7 @@ class ScheduleConfig(Config):
     and again. plateau: lower where validation loss no longer falls. constant: as it is."""
     warmup: float | None = Field(default=None, ge=0, lt=1)
     """Share of all steps in which the rate rises: in a cosine for one_cycle, else in a line.
-    None: 0.15 for one_cycle, 0 for the others."""
+    None: 0.1 for one_cycle, 0 for the others."""
     min_lr: float = Field(default=0.001, ge=0, le=1)
     """Lowest rate, as a share of the highest."""
     restarts: int = Field(default=3, ge=1)

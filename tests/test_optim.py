@@ -152,7 +152,7 @@ def test_frozen_parameters_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "lr", "decay"),
     [
-        ("adamw", torch.optim.AdamW, 1e-3, 1e-2),
+        ("adamw", torch.optim.AdamW, 2e-3, 1e-2),
         ("adam", torch.optim.Adam, 1e-3, 0.0),
         ("sgd", torch.optim.SGD, 1e-2, 1e-4),
     ],

@@ -33,8 +33,11 @@ class Interval(NamedTuple):
 def intervals(
     statistic: Statistic, num_images: int, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """Value and interval of everything that `statistic` gives."""
+    """Value and interval of everything that `statistic` gives; one image has no interval."""
     values = statistic(np.ones((1, num_images)))
+    if num_images < 2:
+        unknown = {name: np.full_like(value[0], np.nan) for name, value in values.items()}
+        return {n: Interval(np.asarray(v[0]), unknown[n], unknown[n]) for n, v in values.items()}
     chunks = [statistic(weights) for weights in _resample(num_images, resamples, seed)]
     return {
         name: Interval(

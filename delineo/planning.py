@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from .data.dataset import DataConfig, read_pair
-from .data.samples import IGNORE_INDEX, DataFolder
+from .data.samples import IGNORE_INDEX, DataFolder, Task
 from .data.scaling import resize_mask, scaled_size, size_of
+from .errors import ConfigError
+from .losses import LossConfig
 from .recipe import Recipe
 
 PROBE_IMAGES = 24
@@ -22,12 +24,15 @@ SIDES = (96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 448, 512)
 STRIDE = 32  # the deepest downsampling among the models: such sizes need no padding
 
 LOST_DETAIL = 0.92  # masks that keep less than this when scaled are trained on in windows
+ALL_DETAIL = 0.99  # masks that keep this gain more from more windows than from larger ones
+USUAL_SIDE = 256  # pictures themselves gain from this much, whatever the masks need
 ENOUGH_DETAIL = 0.97  # the scale at which windows are cut keeps this
 UNHURRIED_SIDE = 288  # without a budget
 UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest and most windows without a budget
-PASSES = 16  # how often an image should be seen before resolution is worth more
-HURRIED_WINDOWS = (1_500, 6_000)  # as many windows must fit into a budget
-FEW_STEPS = 300  # below this, smaller batches are worth their noise
+PASSES = 20  # how often an image should be seen before resolution is worth more
+HURRIED_WINDOWS = (1_500, 8_000)  # as many windows must fit into a budget
+FEW_STEPS = 1000  # below this, smaller batches are worth their noise
+MOST_WEIGHT = 10.0  # of a rare class over the most frequent
 VALIDATIONS = (4, 25)  # fewest and most
 VALIDATION_SHARE = 0.12  # of the budget
 RESERVE_SHARE = 0.05  # of the budget: writing, loading, what timed steps do not see
@@ -64,7 +69,8 @@ Timer = Callable[[Recipe, DataFolder], Timing]
 def take_probe(folder: DataFolder) -> Probe:
     """Read some training images, evenly spread over the training part."""
     samples = folder.part("train")
-    chosen = samples[:: max(1, len(samples) // PROBE_IMAGES)][:PROBE_IMAGES]
+    places = np.linspace(0, len(samples) - 1, min(PROBE_IMAGES, len(samples)))
+    chosen = [samples[place] for place in places.round().astype(int)]
     started = time.perf_counter()
     pairs = [read_pair(folder, sample) for sample in chosen]
     read_seconds = (time.perf_counter() - started) / len(pairs)
@@ -84,12 +90,22 @@ def _some_pixels(image: np.ndarray) -> np.ndarray:
     return pixels[:: 1 + len(pixels) // 50_000]
 
 
-def plan(recipe: Recipe, folder: DataFolder, timer: Timer, seconds_left: float | None) -> Recipe:
-    """The recipe with nothing left open. `seconds_left` is what remains of the budget."""
+def plan(
+    recipe: Recipe,
+    folder: DataFolder,
+    class_shares: tuple[float, ...],
+    timer: Timer,
+    seconds_left: float | None,
+) -> Recipe:
+    """The recipe with nothing left open.
+
+    `class_shares` are the shares of the training pixels that belong to each class, `seconds_left`
+    is what remains of the budget.
+    """
     probe = take_probe(folder)
     recipe = recipe.model_copy(
         update={
-            "loss": recipe.loss.resolve(folder.task),
+            "loss": _with_loss(recipe.loss, folder.task, class_shares),
             "monitor": _monitor(recipe, folder),
             "data": _with_normalization(recipe.data, probe),
         }
@@ -99,6 +115,27 @@ def plan(recipe: Recipe, folder: DataFolder, timer: Timer, seconds_left: float |
         return _without_hurry(recipe, len(folder.part("train")))
     trial = _with_batch(_with_size(recipe, probe, UNHURRIED_SIDE), windows=None)
     return _within(recipe, probe, folder, trial, timer(trial, folder), seconds_left)
+
+
+def _with_loss(loss: LossConfig, task: Task, class_shares: tuple[float, ...]) -> LossConfig:
+    """The task's losses where none is named; rare classes of exclusive ones then weigh more."""
+    resolved = loss.resolve(task)
+    if task != "multiclass" or loss != LossConfig():
+        return resolved
+    return resolved.model_copy(update={"class_weights": class_weights(class_shares)})
+
+
+def class_weights(class_shares: tuple[float, ...]) -> tuple[float, ...]:
+    """Weights as one over the square root of a class's share, at most ten times the least.
+
+    Between none and one over the share (median frequency balancing, arXiv:1511.00561, sec. 3.1),
+    which finds rare classes sooner but paints them too large. Their mean over pixels is 1.
+    """
+    shares = np.array(class_shares)
+    weights = 1 / np.sqrt(np.maximum(shares, 1e-9))
+    weights = np.minimum(weights, MOST_WEIGHT * weights.min())
+    weights /= (weights * shares).sum()
+    return tuple(weights.round(4).tolist())
 
 
 def _monitor(recipe: Recipe, folder: DataFolder) -> str:
@@ -114,6 +151,12 @@ def _with_normalization(data: DataConfig, probe: Probe) -> DataConfig:
     """
     usual = probe.eight_bit and 40 < np.mean(probe.mean) < 215 and np.mean(probe.std) > 20
     channels = len(probe.mean)
+    for name, given in (("mean", data.mean), ("std", data.std)):
+        if given is not None and len(given) != channels:
+            raise ConfigError(
+                f"data.{name} must have one number for each of the {channels} channels, "
+                f"got {list(given)}"
+            )
     mean = (127.0,) * channels if usual else probe.mean
     std = (128.0,) * channels if usual else tuple(2 * std for std in probe.std)
     return data.model_copy(update={"mean": data.mean or mean, "std": data.std or std})
@@ -123,8 +166,8 @@ def _with_size(recipe: Recipe, probe: Probe, side: int) -> Recipe:
     """Settle image_size at about side x side pixels, and the scale, where they are open."""
     data = recipe.data
     if data.image_size is None:
-        largest = max(128, float(np.median([(h * w) ** 0.5 for h, w in probe.sizes])) * 1.1)
-        data = data.model_copy(update={"image_size": window_size(min(side, largest), probe)})
+        largest = max(128.0, float(np.median([(h * w) ** 0.5 for h, w in probe.sizes])) * 1.1)
+        data = data.model_copy(update={"image_size": window_size(min(float(side), largest), probe)})
     if data.scale is None and data.image_size is not None:
         data = data.model_copy(update={"scale": _scale(data.image_size, probe)})
     return recipe.model_copy(update={"data": data})
@@ -209,17 +252,47 @@ def _within(
     per_pixel = timing.train_window / _area(trial)
     needed = min(max(PASSES * train, HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
     affordable = usable * (1 - VALIDATION_SHARE) / (needed * per_pixel)
-    side = max([side for side in SIDES if side * side <= affordable], default=SIDES[0])
-    recipe = _with_size(recipe, probe, side)
-    validation = timing.validate_image * val * _area(recipe) / _area(trial)
-    most = int(usable * VALIDATION_SHARE / max(validation, 1e-3))
-    epochs = recipe.epochs or min(max(most, VALIDATIONS[0]), VALIDATIONS[1])
+    recipe = _with_size(recipe, probe, _side(probe, affordable))
+    view = _view_area(recipe, probe) / _view_area(trial, probe)
+    validation = timing.validate_image * val * view
+    window = per_pixel * _area(recipe)
+    epochs = recipe.epochs or _epochs_within(usable, validation, window, recipe.epoch_size)
     training = max(usable - epochs * validation, usable / 2)
-    windows = int(training / (per_pixel * _area(recipe)))
+    windows = int(training / window)
     recipe = _with_batch(recipe, windows)
     assert recipe.batch_size is not None
     epoch_size = recipe.epoch_size or _whole_batches(windows / epochs, recipe.batch_size)
     return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
+
+
+def _epochs_within(usable: float, validation: float, window: float, epoch_size: int | None) -> int:
+    """How often to validate, from the seconds that are usable and what the parts take."""
+    if epoch_size:
+        return max(1, int(usable / (validation + epoch_size * window)))
+    most = int(usable * VALIDATION_SHARE / max(validation, 1e-3))
+    wanted = min(max(most, VALIDATIONS[0]), VALIDATIONS[1])
+    # so large a validation part that even a few looks at it would take half of the budget
+    return max(1, min(wanted, int(usable / 2 / max(validation, 1e-3))))
+
+
+def _view_area(recipe: Recipe, probe: Probe) -> float:
+    """Pixels that the network sees of a whole image, on average."""
+    data = recipe.data
+    assert data.image_size and data.scale
+    views = [scaled_size(size, data.image_size, data.scale) for size in probe.sizes]
+    return float(np.mean([height * width for height, width in views]))
+
+
+def _side(probe: Probe, affordable: float) -> int:
+    """The largest side whose area is affordable, but not more than the masks have use for."""
+    sides = [side for side in SIDES if side * side <= affordable] or [SIDES[0]]
+    for side in sides:
+        if (
+            side >= USUAL_SIDE
+            and detail_kept(probe, window_size(float(side), probe), "fit") >= ALL_DETAIL
+        ):
+            return side
+    return sides[-1]
 
 
 def _area(recipe: Recipe) -> int:

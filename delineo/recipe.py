@@ -36,10 +36,12 @@ class Recipe(Config):
     epoch_size: int | None = Field(default=None, ge=1)
     """Training windows per epoch. None: as many as there are training images, or planned."""
     batch_size: int | None = Field(default=None, ge=1)
-    """Images per step, over all processes."""
+    """Images per step, over all processes. None: 8 on a CPU, 16 on a GPU, half of that where
+    there would be few steps."""
     budget: Annotated[Duration, Field(gt=0)] | None = None
     """Time for the whole training, such as 5m. The schedule ends within it."""
     seed: int = Field(default=0, ge=0)
+    """First weights, order, windows and augmentation follow from it."""
     precision: Precision = "auto"
     """auto: bf16 where the processor or GPU computes in it, else fp32."""
     clip_norm: float = Field(default=1.0, ge=0)

@@ -6,10 +6,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from .data.check import Checkup, check_folder
+from .data.contents import read_contents
+from .data.encoding import Inferred
 from .data.samples import DataFolder
 from .decision import Decision
 from .errors import ConfigError, DataError
@@ -36,10 +39,25 @@ def load_recipe(source: Path | str | Recipe, overrides: Sequence[str]) -> Recipe
     raise ConfigError(f"{source} is neither a data folder nor a recipe (.yaml); check the path")
 
 
+def resumed_recipe(out: Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe of the run at `out`. Raises ConfigError for overrides: it goes on as it began."""
+    if overrides:
+        raise ConfigError(
+            f"--resume goes on with the settings of {out}, got also {' '.join(overrides)}; "
+            "leave them out, or start a new run with another --out"
+        )
+    return Run.open(out).recipe()
+
+
 def launch(recipe: Recipe) -> Fabric:
     """Fabric on this machine's accelerator, over all processes that torchrun started."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
+    if recipe.batch_size is not None and recipe.batch_size < world:
+        raise ConfigError(
+            f"batch_size={recipe.batch_size} gives some of the {world} processes no image; "
+            f"use batch_size={world} or more, or fewer processes"
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(recipe.precision, device)
     # what it says of precision stands in environment.json
@@ -78,6 +96,14 @@ def check_data(recipe: Recipe, progress: Progress) -> Checkup:
     return checkup
 
 
+def class_shares(checkup: Checkup, folder: DataFolder) -> tuple[float, ...]:
+    """Share of the training pixels that belong to each class; ignored pixels left out."""
+    inferred = Inferred(folder.task, folder.classes, folder.encoding, folder.assumptions)
+    contents = read_contents(checkup.facts, inferred)
+    pixels = np.sum([contents[key].pixels for key in folder.splits["train"]], axis=0)
+    return tuple((pixels / max(pixels.sum(), 1)).tolist())
+
+
 def start_run(
     recipe: Recipe, out: Path, timer: Timer, started: float, progress: Progress
 ) -> tuple[Recipe, DataFolder]:
@@ -90,7 +116,8 @@ def start_run(
     assert checkup.folder is not None
     folder = checkup.folder
     spent = time.monotonic() - started
-    recipe = plan(recipe, folder, timer, recipe.budget and recipe.budget - spent)
+    left = recipe.budget and recipe.budget - spent
+    recipe = plan(recipe, folder, class_shares(checkup, folder), timer, left)
     run = Run.create(out)
     write_atomically(run.recipe_file, recipe.to_yaml())
     run.write_dataset(folder, checkup.to_json())

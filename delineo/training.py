@@ -35,7 +35,7 @@ from .prediction import ModelFactory, Predictor, build_network
 from .progress import NoProgress, Progress
 from .recipe import Recipe
 from .run import Run
-from .startup import launch, load_recipe, start_run
+from .startup import launch, load_recipe, resumed_recipe, start_run
 from .state import State, average_of
 from .stopping import StopSignals
 from .timing import time_steps
@@ -73,14 +73,15 @@ def train(
 ) -> Run:
     """Train on a data folder or by a recipe, and leave a run directory at `out`.
 
-    `overrides` are `key=value` as on the command line. `resume` continues the run at `out`.
+    `overrides` are `key=value` as on the command line. `resume` continues the run at `out` with
+    its own recipe and data; `source` is not looked at.
     `model` makes a network of your own: (in_channels, num_classes) -> module.
 
     Raises ConfigError for impossible settings, DataError where the data has errors, RunError where
     `out` is taken, TrainingError where training cannot go on or was interrupted.
     """
     started, out = time.monotonic(), Path(out)
-    recipe = Run.open(out).recipe() if resume else load_recipe(source, overrides)
+    recipe = resumed_recipe(out, overrides) if resume else load_recipe(source, overrides)
     fabric = launch(recipe)
     shown = progress if progress and fabric.is_global_zero else NoProgress()
     prepared: Any = None
@@ -185,7 +186,8 @@ def fit(job: Job, state: State, signals: StopSignals) -> None:
         value = careful_step(job, state, batch)
         state.loss_sum += value
         job.pace.saw_step(time.monotonic() - step_started)
-        job.progress.advance(job.batch_size, loss=value)
+        best = {} if state.best_score == -math.inf else {"best": state.best_score}
+        job.progress.advance(job.batch_size, loss=value, **best)
         shorten_if_late(job, state)
         if state.step % recipe.steps_per_epoch() == 0 or state.step >= state.total_steps:
             finish_epoch(job, state)

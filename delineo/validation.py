@@ -9,15 +9,14 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from .data.dataset import Cache, read_pair
-from .data.samples import DataFolder, Sample
+from .data.samples import DataFolder, Sample, Task
 from .data.scaling import resize_mask, size_of
 from .decision import decide
 from .losses import LossFunction
 from .metrics import Counts, count, score, tabulate
 from .prediction import Predictor
 
-ONE_CLASS = 0.999  # of the pixels predicted as one class: the network has collapsed
-SEVERAL = 0.995  # unless the truth itself is as one-sided
+VANISHED = 0.02  # predicted on a smaller part than this of its true area, a class is lost
 
 
 class ValidationPart:
@@ -41,6 +40,7 @@ class ValidationPart:
 class Validation:
     """What one look at the whole validation part gave."""
 
+    task: Task
     num_images: int
     loss: float
     scores: dict[str, Any]
@@ -57,20 +57,20 @@ class Validation:
         return self.scores[average][key] or 0.0
 
     def collapsed(self) -> bool:
-        """Whether nearly every pixel was given the same class while the masks hold several."""
-        predicted, true = list(self.predicted_share.values()), list(self.true_share.values())
-        if len(predicted) == 1:  # binary: all background or all foreground
-            predicted, true = [predicted[0], 1 - predicted[0]], [true[0], 1 - true[0]]
-        if sum(predicted) == 0:  # multi-label without a single pixel
-            return sum(true) > 1 - SEVERAL
-        return max(predicted) >= ONE_CLASS and max(true) < SEVERAL
+        """Whether but one of the classes that are there (multi-label: none) is still predicted."""
+        pairs = [(true, self.predicted_share[name]) for name, true in self.true_share.items()]
+        if self.task == "binary":
+            pairs.append((1 - pairs[0][0], 1 - pairs[0][1]))
+        seen = [predicted >= VANISHED * true for true, predicted in pairs if true > 0]
+        enough = 0 if self.task == "multilabel" else 1
+        return len(seen) > enough and sum(seen) <= enough
 
     def collapse_advice(self, epochs: int) -> str:
         """What is seen and what helps."""
         share = ", ".join(
-            f"{name} {100 * value:.1f} %" for name, value in self.predicted_share.items()
+            f"{name} {100 * value:.3g} %" for name, value in self.predicted_share.items()
         )
-        truth = ", ".join(f"{name} {100 * value:.1f} %" for name, value in self.true_share.items())
+        truth = ", ".join(f"{name} {100 * value:.3g} %" for name, value in self.true_share.items())
         return (
             f"warning: for {epochs} epochs the network has predicted one class everywhere "
             f"(predicted: {share}; masks: {truth}). Try loss.dice=1 beside cross-entropy, "
@@ -127,6 +127,7 @@ def summarize(predictor: Predictor, losses: list[float], counts: list[Counts]) -
         pixels /= len(predictor.classes)
     true, predicted = table.tp + table.fn, table.tp + table.fp
     return Validation(
+        task=predictor.task,
         num_images=len(counts),
         loss=sum(losses) / len(losses),
         scores=score(counts, predictor.classes, predictor.task),

@@ -63,6 +63,11 @@ def timer(pixel: float = PIXEL, validation: float = 0.2) -> Timer:
     return time
 
 
+def shares_of(folder: DataFolder) -> tuple[float, ...]:
+    """As if every class covered as many pixels as any other."""
+    return (1 / len(folder.classes),) * len(folder.classes)
+
+
 def never(recipe: Recipe, folder: DataFolder) -> Timing:
     raise AssertionError("without a budget nothing is timed")
 
@@ -71,7 +76,8 @@ def planned(
     folder: DataFolder, seconds: float | None = None, pixel: float = PIXEL, *overrides: str
 ) -> Recipe:
     recipe = Recipe.parse({}, overrides=overrides)
-    return plan(recipe, folder, never if seconds is None else timer(pixel), seconds)
+    clock = never if seconds is None else timer(pixel)
+    return plan(recipe, folder, shares_of(folder), clock, seconds)
 
 
 def area(recipe: Recipe) -> int:
@@ -161,6 +167,20 @@ def test_more_budget_never_means_smaller_images(plain: DataFolder) -> None:
 def test_a_slower_machine_never_gets_larger_images(plain: DataFolder) -> None:
     areas = [area(planned(plain, 300.0, pixel)) for pixel in (2e-8, 1e-7, 5e-7, 5e-6)]
     assert areas == sorted(areas, reverse=True)
+
+
+def test_rare_classes_weigh_more_but_not_without_limit() -> None:
+    weights = class_weights((0.9, 0.0999, 0.0001))
+    assert weights[0] < weights[1] < weights[2]
+    assert weights[2] == pytest.approx(10 * weights[0], rel=1e-3)
+    assert sum(w * s for w, s in zip(weights, (0.9, 0.0999, 0.0001), strict=True)) == pytest.approx(
+        1, abs=1e-3
+    )
+
+
+def test_the_normalisation_has_a_number_for_each_channel(plain: DataFolder) -> None:
+    with pytest.raises(ConfigError, match=r"data\.mean must have one number for each of the 3"):
+        planned(plain, None, PIXEL, "data.mean=[1]")
 
 
 def test_a_budget_that_is_spent_already_still_gives_a_plan(plain: DataFolder) -> None:

@@ -94,9 +94,10 @@ def test_shares_are_of_the_pixels_that_count(tmp_path: Path, task: Task) -> None
         assert all(0.15 < share < 0.4 for share in validation.true_share.values())
 
 
-def validation_of(true: tuple[float, ...], predicted: tuple[float, ...]) -> Validation:
+def validation_of(task: Task, true: tuple[float, ...], predicted: tuple[float, ...]) -> Validation:
     names = tuple("abcd"[: len(true)])
     return Validation(
+        task=task,
         num_images=3,
         loss=0.7,
         scores={"dataset": {"mean_iou": None}, "per_image": {"mean_iou": 0.4}},
@@ -106,38 +107,39 @@ def validation_of(true: tuple[float, ...], predicted: tuple[float, ...]) -> Vali
 
 
 @pytest.mark.parametrize(
-    ("true", "predicted", "collapsed"),
+    ("task", "true", "predicted", "collapsed"),
     [
-        # binary: the foreground alone
-        ((0.2,), (0.0,), True),
-        ((0.2,), (1.0,), True),
-        ((0.2,), (0.01,), False),
-        ((0.01,), (0.0005,), True),
-        ((0.0,), (0.0,), False),
-        ((0.999,), (1.0,), False),
-        # multi-class: shares of the classes, one in all
-        ((0.7, 0.2, 0.1), (1.0, 0.0, 0.0), True),
-        ((0.7, 0.2, 0.1), (0.0, 0.9995, 0.0005), True),
-        ((0.7, 0.2, 0.1), (0.9, 0.1, 0.0), False),
-        ((0.999, 0.001, 0.0), (1.0, 0.0, 0.0), False),
-        # multi-label: each class of all pixels
-        ((0.05, 0.1), (0.0, 0.0), True),
-        ((0.05, 0.1), (0.0, 1.0), True),
-        ((0.05, 0.1), (0.0, 0.2), False),
-        ((0.0, 0.001), (0.0, 0.0), False),
+        # the foreground alone
+        ("binary", (0.2,), (0.0,), True),
+        ("binary", (0.2,), (1.0,), True),
+        ("binary", (0.2,), (0.05,), False),
+        ("binary", (0.003,), (0.0,), True),
+        ("binary", (0.003,), (0.001,), False),
+        ("binary", (0.0,), (0.0,), False),
+        ("binary", (1.0,), (1.0,), False),
+        # shares of the classes, one in all
+        ("multiclass", (0.7, 0.2, 0.1), (1.0, 0.0, 0.0), True),
+        ("multiclass", (0.7, 0.2, 0.1), (0.0, 0.9995, 0.0005), True),
+        ("multiclass", (0.7, 0.2, 0.1), (0.9, 0.1, 0.0), False),
+        ("multiclass", (1.0, 0.0, 0.0), (1.0, 0.0, 0.0), False),
+        # each class of all pixels
+        ("multilabel", (0.05, 0.1), (0.0, 0.0), True),
+        ("multilabel", (0.0, 0.001), (0.0, 0.0), True),
+        ("multilabel", (0.05, 0.1), (0.0, 0.2), False),
+        ("multilabel", (0.0, 0.0), (0.0, 0.0), False),
     ],
 )
 def test_collapse_is_one_class_everywhere(
-    true: tuple[float, ...], predicted: tuple[float, ...], collapsed: bool
+    task: Task, true: tuple[float, ...], predicted: tuple[float, ...], collapsed: bool
 ) -> None:
-    assert validation_of(true, predicted).collapsed() == collapsed
+    assert validation_of(task, true, predicted).collapsed() == collapsed
 
 
 def test_the_advice_says_what_is_seen_and_what_to_do() -> None:
-    advice = validation_of((0.25, 0.75), (0.0, 1.0)).collapse_advice(3)
+    advice = validation_of("multiclass", (0.25, 0.75), (0.0, 1.0)).collapse_advice(3)
     assert "for 3 epochs" in advice
-    assert "predicted: a 0.0 %, b 100.0 %" in advice
-    assert "masks: a 25.0 %, b 75.0 %" in advice
+    assert "predicted: a 0 %, b 100 %" in advice
+    assert "masks: a 25 %, b 75 %" in advice
     for remedy in ("loss.dice=1", "data.rare_classes=1", "optimizer.lr", "delineo check"):
         assert remedy in advice
     # the keys that it names exist
@@ -145,7 +147,7 @@ def test_the_advice_says_what_is_seen_and_what_to_do() -> None:
 
 
 def test_the_monitored_score_is_better_when_higher() -> None:
-    validation = validation_of((0.2,), (0.2,))
+    validation = validation_of("binary", (0.2,), (0.2,))
     assert validation.monitored("loss") == -0.7
     assert validation.monitored("per_image.mean_iou") == 0.4
     assert validation.monitored("dataset.mean_iou") == 0

@@ -1,10 +1,16 @@
 """What several networks are made of: padding to a stride, convolution with its norm, the head."""
 
+from typing import Annotated
+
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import ShapeError
+
+Width = Annotated[int, Field(ge=1)]
+"""Channels of a layer."""
 
 
 def check_input(images: Tensor, in_channels: int) -> None:

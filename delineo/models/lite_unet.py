@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Config
-from .blocks import ConvNorm, DoubleConv, check_input, make_head, pad_to_multiple
+from .blocks import ConvNorm, DoubleConv, Width, check_input, make_head, pad_to_multiple
 from .pretrained import lite0_weights
 
 STRIDE = 32
@@ -42,7 +42,7 @@ class LiteUNetConfig(Config):
     name: Literal["lite_unet"] = "lite_unet"
     pretrained: bool = True
     """Start from ImageNet weights, which come with the installation."""
-    decoder_widths: tuple[int, int, int, int] = (128, 64, 48, 32)
+    decoder_widths: tuple[Width, Width, Width, Width] = (128, 64, 48, 32)
     """Channels of the decoder at 1/16, 1/8, 1/4 and 1/2 of the image's size."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of channels dropped before the last convolution, in training."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Config
-from .blocks import DoubleConv, check_input, make_head, pad_to_multiple
+from .blocks import DoubleConv, Width, check_input, make_head, pad_to_multiple
 from .pretrained import read_weights, resnet_weights
 
 STRIDE = 32
@@ -34,7 +34,7 @@ class ResNetUNetConfig(Config):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,64}$")
     """Beginning of the hash of `pretrained`. None: the eight digits that torchvision's file names
     end with, which an address must have."""
-    decoder_widths: tuple[int, int, int, int, int] = (256, 128, 64, 64, 32)
+    decoder_widths: tuple[Width, Width, Width, Width, Width] = (256, 128, 64, 64, 32)
     """Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole of the image's size."""
 
 

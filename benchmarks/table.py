@@ -1,0 +1,96 @@
+"""Write README's table of figures from benchmarks/results/*.json.
+
+    python benchmarks/table.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).resolve().parent
+RESULTS = BENCHMARKS / "results"
+README = BENCHMARKS.parent / "README.md"
+START, END = "<!-- figures: written by benchmarks/table.py -->", "<!-- end of figures -->"
+
+TRAININGS = {
+    "ph2-hurried": ("PH2 skin lesions, `budget=3m`", "per_image", "0.877"),
+    "ph2-unhurried": ("PH2 skin lesions, `budget=10m`", "per_image", "0.90"),
+    "camvid": ("CamVid, 11 classes, `budget=20m`", "dataset", "0.55"),
+    "folder-carvana": ("Carvana cars, `budget=5m`", "per_image", ""),
+    "folder-tgs_salt": ("TGS salt, `budget=5m`", "per_image", ""),
+    "folder-isbi2012_em": ("EM membranes, 20 images, `budget=5m`", "per_image", ""),
+    "folder-magnetic_tile_severstal_format": (
+        "magnetic tile defects, 5 layers, `budget=5m`",
+        "dataset",
+        "",
+    ),
+    "folder-voc2012": ("PASCAL VOC, 21 classes, `budget=5m`", "dataset", ""),
+    "folder-thin": ("drawn cracks, 1 % foreground, `budget=5m`", "dataset", ""),
+}
+
+
+def figures_table() -> str:
+    """Markdown: one table of scores, one of speeds, and the machine they were measured on."""
+    results = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
+    lines = [
+        "| data, defaults | test mean IoU [95 %] | average | mark | training | peak memory |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        _training_row(results[name]["figures"], *row)
+        for name, row in TRAININGS.items()
+        if name in results
+    ]
+    machine = next(iter(results.values()))["machine"]
+    lines += ["", *_speed_lines(results), "", _machine_line(machine)]
+    return "\n".join(lines)
+
+
+def _training_row(figures: dict[str, Any], name: str, average: str, mark: str) -> str:
+    score = figures[average]["mean_iou"]
+    low, high = score["interval95"]
+    minutes, seconds = divmod(round(figures["train_seconds"]), 60)
+    kind = {"per_image": "of images", "dataset": "all pixels together"}[average]
+    return (
+        f"| {name} | **{score['value']:.3f}** [{low:.3f}, {high:.3f}] | {kind} | {mark} "
+        f"| {minutes}m{seconds:02d}s | {figures['peak_memory_mb'] / 1000:.1f} GB |"
+    )
+
+
+def _speed_lines(results: dict[str, Any]) -> list[str]:
+    lines = ["| what | figure | mark |", "| --- | --- | --- |"]
+    if "throughput" in results:
+        speed = results["throughput"]["figures"]
+        lines.append(
+            f"| U-Net (64 wide, 128x128) training, images/s: plain fp32 loop → Delineo | "
+            f"{speed['plain_images_per_second']} → {speed['delineo_images_per_second']}, "
+            f"{speed['ratio_median']} times | 4 times |"
+        )
+    if "loading" in results:
+        share = results["loading"]["figures"]["share_of_step"]
+        lines.append(f"| loading as a share of a step, Carvana | {100 * share:.1f} % | 5 % |")
+    if "startup" in results:
+        start = results["startup"]["figures"]
+        lines.append(f"| `import delineo` | {start['import delineo']} s | 0.2 s |")
+        lines.append(f"| `delineo --help` | {start['delineo --help']} s | 0.3 s |")
+    return lines
+
+
+def _machine_line(machine: dict[str, Any]) -> str:
+    return (
+        f"Measured on {machine['cores']} cores of a shared server ({machine['processor']}, "
+        f"{'bf16, ' if machine['bf16'] else ''}{machine['memory_gb']:.0f} GB), no GPU; medians and "
+        "ratios of runs in turn. Each row is one script in `benchmarks/`, its JSON in "
+        "`benchmarks/results/`."
+    )
+
+
+def write_table() -> None:
+    text = README.read_text()
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    README.write_text(f"{before}{START}\n\n{figures_table()}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    write_table()

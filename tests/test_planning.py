@@ -12,7 +12,15 @@ from delineo.data.check import open_folder
 from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sample, Task
 from delineo.data.scaling import scaled_size
 from delineo.errors import ConfigError
-from delineo.planning import Timer, Timing, detail_kept, plan, take_probe, window_size
+from delineo.planning import (
+    Timer,
+    Timing,
+    class_weights,
+    detail_kept,
+    plan,
+    take_probe,
+    window_size,
+)
 from delineo.recipe import Recipe
 
 PIXEL = 2e-7  # seconds of training per pixel: 13 ms for a window of 256 x 256

@@ -70,7 +70,16 @@ def test_a_run_holds_what_the_contract_says(whole: Path) -> None:
     epochs = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
     assert epochs[-1]["loss"] < epochs[0]["loss"]
-    assert max(epoch["score"] for epoch in epochs) > 0.3
+
+
+def test_a_training_finds_the_discs(data: Path, tmp_path: Path) -> None:
+    run = delineo.train(data, [*TINY, "epochs=12", "ema=0.8"], out=tmp_path / "run")
+    assert max(epoch["score"] for epoch in run.epochs()) > 0.5
+
+
+def test_a_resumed_training_takes_no_other_settings(whole: Path, data: Path) -> None:
+    with pytest.raises(ConfigError, match="leave them out"):
+        delineo.train(data, ["epochs=9"], out=whole, resume=True)
 
 
 def test_the_resolved_recipe_trains_the_same_weights(whole: Path, tmp_path: Path) -> None:

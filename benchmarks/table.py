@@ -1,6 +1,6 @@
 """Write README's table of figures from benchmarks/results/*.json.
 
-    python benchmarks/table.py
+python benchmarks/table.py
 """
 
 import json

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .data.layouts import find_layout
@@ -152,9 +152,8 @@ class Run:
 
     def save_best(self, weights: dict[str, Tensor]) -> None:
         """Write best.safetensors whole or not at all."""
-        part = self.best_file.with_suffix(".part")
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, part)
-        part.replace(self.best_file)
+        whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+        write_atomically(self.best_file, save(whole))
 
     def best_weights(self) -> dict[str, Tensor]:
         try:

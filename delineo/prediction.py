@@ -124,7 +124,7 @@ class Predictor:
         return F.interpolate(probabilities, size=size, mode="bilinear")[0]
 
     def autocast(self) -> AbstractContextManager:
-        """The arithmetic that the run was trained in."""
+        """The precision chosen for this machine: with "auto" not always that of the training."""
         if self.precision == "fp32":
             return nullcontext()
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16

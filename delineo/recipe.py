@@ -43,7 +43,7 @@ class Recipe(Config):
     seed: int = Field(default=0, ge=0)
     """First weights, order, windows and augmentation follow from it."""
     precision: Precision = "auto"
-    """auto: bf16 where the processor or GPU computes in it, else fp32."""
+    """auto: bf16 where the processor or GPU computes in it; else fp16 on a GPU, fp32 on a CPU."""
     clip_norm: float = Field(default=1.0, ge=0)
     """Largest norm of the gradient; 0 switches clipping off."""
     ema: float = Field(default=0.99, ge=0, lt=1)

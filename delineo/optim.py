@@ -32,7 +32,9 @@ class OptimizerConfig(Config):
     weight_decay: float | None = Field(default=None, ge=0)
     """Never applied to norms and biases. None: 0.01 for adamw, 0 for adam, 1e-4 for sgd."""
     momentum: Share = 0.9
-    """Of sgd (Nesterov)."""
+    """Of sgd."""
+    nesterov: bool = True
+    """Whether sgd looks ahead along its momentum, as Nesterov's does."""
     betas: tuple[Share, Share] = (0.9, 0.999)
     """Of adamw and adam."""
 
@@ -52,8 +54,8 @@ class ScheduleConfig(Config):
     """Cycles of cosine_restarts over the whole training."""
     cycle_growth: float = Field(default=1.0, ge=1)
     """Length of each cycle of cosine_restarts over that of the one before."""
-    patience: int = Field(default=5, ge=0)
-    """Validations without a lower loss that plateau waits for."""
+    patience: int = Field(default=5, ge=1)
+    """plateau lowers the rate after this many validations without a lower loss."""
     factor: float = Field(default=0.1, gt=0, lt=1)
     """What plateau multiplies the rate with."""
 
@@ -73,7 +75,7 @@ class PlateauState:
             self.best, self.waited = loss, 0
             return
         self.waited += 1
-        if self.waited > schedule.patience:
+        if self.waited >= schedule.patience:
             self.factor = max(self.factor * schedule.factor, schedule.min_lr)
             self.waited = 0
 
@@ -106,7 +108,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         case "adam":
             return Adam(groups, lr=lr, betas=config.betas)
         case "sgd":
-            return SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
+            nesterov = config.nesterov and config.momentum > 0
+            return SGD(groups, lr=lr, momentum=config.momentum, nesterov=nesterov)
 
 
 def _groups(

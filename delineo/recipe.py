@@ -1,5 +1,7 @@
 """Recipe: everything that decides a training, one readable YAML."""
 
+import difflib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -7,6 +9,7 @@ from pydantic import Field
 from .config import Config, Duration
 from .data.augmentation import AugmentationConfig
 from .data.dataset import DataConfig
+from .errors import ConfigError
 from .losses import LossConfig
 from .models import LiteUNetConfig, ModelConfig
 from .optim import OptimizerConfig, ScheduleConfig
@@ -20,6 +23,9 @@ Monitor = Literal[
     "per_image.mean_dice",
     "loss",
 ]
+
+PACKAGED = Path(__file__).parent / "recipes"
+"""The recipes that come with the installation."""
 
 
 class Recipe(Config):
@@ -72,3 +78,22 @@ class Recipe(Config):
         """Of a planned recipe."""
         assert self.epochs
         return self.epochs * self.steps_per_epoch()
+
+
+def find_recipe(path: Path) -> Path:
+    """`path` itself, or where there is none the packaged recipe that it names.
+
+    Packaged recipes are named with or without `recipes/` before them. Raises ConfigError with their
+    names where it is none of them.
+    """
+    packaged = PACKAGED / path.name
+    if path.exists():
+        return path
+    if path.parent in (Path(), Path("recipes")) and packaged.is_file():
+        return packaged
+    names = sorted(file.name for file in PACKAGED.glob("*.yaml"))
+    near = difflib.get_close_matches(path.name, names, n=1)
+    hint = f"did you mean recipes/{near[0]}? " if near else ""
+    raise ConfigError(
+        f"{path} does not exist; {hint}Recipes that come with the installation: {', '.join(names)}"
+    )

@@ -249,7 +249,7 @@ def network_input(
     """The batch's images normalised and recoloured, in the layout that convolutions like."""
     images = batch.images.contiguous(memory_format=torch.channels_last)
     images = normalize(images, predictor.mean, predictor.std)
-    return recolor(images, batch.brightness, batch.contrast, batch.saturation)
+    return recolor(images, batch.brightness, batch.contrast, batch.saturation, batch.hue)
 
 
 def careful_step(job: Job, state: State, batch: Batch) -> float:

@@ -1,5 +1,8 @@
 """Augmentation: image and mask move together, colour leaves masks alone, draws are repeatable."""
 
+from math import tau
+
+import kornia
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +17,7 @@ from delineo.data.augmentation import (
 from delineo.data.randomness import generator
 from delineo.data.samples import IGNORE_INDEX
 
-STILL = Moves(0.0, 1.0, False, False, (0.0, 0.0), 0.0, 1.0, 1.0)
+STILL = Moves(0.0, 1.0, False, False, (0.0, 0.0), 0.0, 1.0, 1.0, 0.0)
 OFF = AugmentationConfig(
     horizontal_flip=0, rotation=0, zoom=1, shift=0, brightness=0, contrast=0, saturation=0
 )
@@ -165,10 +168,11 @@ def test_moves_are_a_pure_function_of_seed_pass_and_sample() -> None:
 
 
 def test_moves_stay_within_the_settings() -> None:
-    config = AugmentationConfig(rotation=30, zoom=2, vertical_flip=0.25)
+    config = AugmentationConfig(rotation=30, zoom=2, vertical_flip=0.25, hue=0.1)
     drawn = [draw_moves(config, generator(seed)) for seed in range(400)]
     assert all(abs(move.angle) <= 30 and 0.5 <= move.zoom <= 2 for move in drawn)
     assert all(abs(move.brightness) <= 0.2 and 0.75 <= move.contrast <= 1.25 for move in drawn)
+    assert 0.09 < max(abs(move.hue) for move in drawn) <= 0.1
     assert sum(move.mirror for move in drawn) == pytest.approx(200, abs=40)
     assert sum(move.flip for move in drawn) == pytest.approx(100, abs=35)
     assert sum(move.zoom > 1 for move in drawn) == pytest.approx(200, abs=40)
@@ -191,24 +195,55 @@ def one(value: float) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_recolor_of_nothing_changes_nothing(channels: int) -> None:
     images = torch.randn(1, channels, 8, 8)
-    torch.testing.assert_close(recolor(images, one(0), one(1), one(1)), images)
+    torch.testing.assert_close(recolor(images, one(0), one(1), one(1), one(0)), images)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_saturation_is_of_rgb_alone(channels: int) -> None:
+def test_saturation_and_hue_are_of_rgb_alone(channels: int) -> None:
     images = torch.randn(1, channels, 8, 8)
-    torch.testing.assert_close(recolor(images, one(0), one(1), one(0)), images)
+    torch.testing.assert_close(recolor(images, one(0), one(1), one(0), one(0.2)), images)
 
 
 def test_without_saturation_rgb_is_grey() -> None:
-    grey = recolor(torch.randn(2, 3, 8, 8), torch.zeros(2), torch.ones(2), torch.zeros(2))
+    images, nothing = torch.randn(2, 3, 8, 8), torch.zeros(2)
+    grey = recolor(images, nothing, torch.ones(2), nothing, nothing)
     torch.testing.assert_close(grey[:, 0], grey[:, 1])
     torch.testing.assert_close(grey[:, 0], grey[:, 2])
 
 
 def test_contrast_and_brightness_of_each_image() -> None:
     images = torch.randn(2, 1, 64, 64)
-    changed = recolor(images, torch.tensor([0.1, -0.2]), torch.tensor([0.5, 2.0]), torch.ones(2))
+    brightness, contrast = torch.tensor([0.1, -0.2]), torch.tensor([0.5, 2.0])
+    changed = recolor(images, brightness, contrast, torch.ones(2), torch.zeros(2))
     before, after = images.flatten(1), changed.flatten(1)
     torch.testing.assert_close(after.mean(1), before.mean(1) + torch.tensor([0.2, -0.4]))
     torch.testing.assert_close(after.std(1), before.std(1) * torch.tensor([0.5, 2.0]))
+
+
+def turned(images: Tensor, *hue: float) -> Tensor:
+    same = torch.ones(len(hue))
+    return recolor(images, torch.zeros(len(hue)), same, same, torch.tensor(hue))
+
+
+def test_a_third_of_a_turn_of_hue_permutes_the_channels() -> None:
+    images = torch.randn(2, 3, 8, 8)
+    expected = torch.stack([images[0, [2, 0, 1]], images[1, [1, 2, 0]]])
+    torch.testing.assert_close(turned(images, 1 / 3, -1 / 3), expected)
+
+
+@pytest.mark.parametrize("hue", [-0.5, -0.1, 0.05, 0.4])
+def test_hue_turns_as_in_hsv(hue: float) -> None:
+    """Whatever the angle: greys and means stay, and pure colours turn the way that HSV's do."""
+    grey = torch.full((1, 3, 4, 4), 0.3)
+    torch.testing.assert_close(turned(grey, hue), grey)
+    images = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(turned(images, hue).mean(1), images.mean(1))
+    torch.testing.assert_close(turned(turned(images, hue), -hue), images)
+    red = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)
+    shifted = kornia.color.hsv_to_rgb(kornia.color.rgb_to_hsv(red) + one(tau * hue))
+    assert turned(red, hue).argmin() == shifted.argmin()
+
+
+def test_recolored_images_keep_their_channels_last() -> None:
+    images = torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    assert turned(images, 0.1, 0.2).is_contiguous(memory_format=torch.channels_last)

@@ -220,6 +220,23 @@ def test_class_windows_of_binary_masks_are_on_the_foreground(tmp_path: Path) -> 
         assert target[15:17, 15:17].eq(1).sum() == 1
 
 
+def test_windows_lie_within_the_zoomed_image(tmp_path: Path) -> None:
+    """A window of 32 on an image of 80 that is halved to doubled always fits."""
+    edge = np.full((80, 80), 255, np.uint8)
+    edge[2:-2, 2:-2] = 0
+    Image.fromarray(np.stack([edge] * 3, 2)).save(tmp_path / "image.png")
+    Image.fromarray(edge).save(tmp_path / "mask.png")
+    folder = folder_of(
+        tmp_path, [Sample("one", tmp_path / "image.png", MaskFile(tmp_path / "mask.png"))]
+    )
+    augmentation = OFF.model_copy(update={"zoom": 2.0})
+    windows = windows_of(folder, scale=1.0, class_windows=0, augmentation=augmentation)
+    targets = torch.stack([windows[number, 0].target for number in range(150)])
+    outside = (targets == IGNORE_INDEX).float().mean((1, 2))
+    assert outside.max() <= 2 / 32  # a row and a column, since windows lie on the pixel grid
+    assert (targets == 1).any()
+
+
 @pytest.mark.parametrize("size", [(32, 32), (33, 31)])
 def test_windows_that_only_shift_copy_pixels(tmp_path: Path, size: tuple[int, int]) -> None:
     folder = spotted(tmp_path)

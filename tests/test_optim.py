@@ -75,8 +75,9 @@ def test_warmup_rises_in_a_line_to_the_top() -> None:
 
 
 def test_plateau_is_pytorchs_and_survives_a_restart() -> None:
+    """PyTorch counts the validations that change nothing: one fewer than ours."""
     losses = [1.0, 0.9, 0.95, 0.91, 0.89999, 0.9, 0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.7]
-    schedule = ScheduleConfig(name="plateau", patience=2, factor=0.3, min_lr=0.05)
+    schedule = ScheduleConfig(name="plateau", patience=3, factor=0.3, min_lr=0.05)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.3, patience=2, min_lr=0.05)
     plateau = PlateauState()
@@ -162,6 +163,13 @@ def test_defaults_by_name(name: Any, kind: type, lr: float, decay: float) -> Non
     assert type(optimizer) is kind
     assert optimizer.param_groups[0]["lr"] == lr
     assert optimizer.param_groups[0]["weight_decay"] == decay
+
+
+@pytest.mark.parametrize(("settings", "nesterov"), [({}, True), ({"nesterov": False}, False)])
+def test_momentum_of_sgd(settings: dict[str, Any], nesterov: bool) -> None:
+    config = OptimizerConfig(name="sgd", momentum=0.8, **settings)
+    [group] = build_optimizer(nn.Linear(3, 2, bias=False), config).param_groups
+    assert (group["momentum"], group["nesterov"]) == (0.8, nesterov)
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])

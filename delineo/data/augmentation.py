@@ -5,7 +5,7 @@ Kornia's own random modules draw from the global generator; here the numbers com
 """
 
 from dataclasses import dataclass
-from math import cos, exp, log, radians, sin
+from math import cos, exp, log, radians, sin, tau
 
 import kornia
 import torch
@@ -31,11 +31,13 @@ class AugmentationConfig(Config):
     shift: float = Field(default=0.1, ge=0, le=0.5)
     """Largest shift either way, as a share of the window, where the image fits the window."""
     brightness: float = Field(default=0.2, ge=0, le=1)
-    """Largest change of brightness, as a share of the value range."""
+    """Largest change of brightness, as a share of the value range (which is 2 * data.std)."""
     contrast: float = Field(default=0.25, ge=0, le=1)
     """Contrast is multiplied by 1 - contrast to 1 + contrast."""
     saturation: float = Field(default=0.25, ge=0, le=1)
     """As contrast, for the saturation of RGB images."""
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    """Largest turn of the colours of RGB images either way, as a share of the colour circle."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class Moves:
     brightness: float
     contrast: float
     saturation: float
+    hue: float
+    """In turns of the colour circle."""
 
 
 def draw_moves(config: AugmentationConfig, generator: torch.Generator) -> Moves:
     """Draw one sample's moves; always the same count of numbers, whatever is switched off."""
-    u = torch.rand(9, generator=generator).tolist()
+    u = torch.rand(10, generator=generator).tolist()
     signed = [2 * value - 1 for value in u]
     return Moves(
         angle=signed[0] * config.rotation,
@@ -67,6 +71,7 @@ def draw_moves(config: AugmentationConfig, generator: torch.Generator) -> Moves:
         brightness=signed[6] * config.brightness,
         contrast=1 + signed[7] * config.contrast,
         saturation=1 + signed[8] * config.saturation,
+        hue=signed[9] * config.hue,
     )
 
 
@@ -140,12 +145,30 @@ def recolor(
     brightness: Float[Tensor, " batch"],
     contrast: Float[Tensor, " batch"],
     saturation: Float[Tensor, " batch"],
+    hue: Float[Tensor, " batch"],
 ) -> Float[Tensor, "batch channels height width"]:
-    """Saturation (RGB only), contrast around each image's mean, brightness; on normalised images,
-    whose values span about -1 to 1."""
+    """Hue and saturation (RGB only), contrast around each image's mean, brightness; on normalised
+    images, whose values span about -1 to 1."""
     if images.shape[1] == 3:
+        if hue.any():
+            pixels = images.movedim(1, -1) @ _turned_colors(hue).mT[:, None]
+            images = pixels.movedim(-1, 1)
         grey = kornia.color.rgb_to_grayscale(images)
         images = torch.lerp(grey, images, saturation.view(-1, 1, 1, 1))
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     lifted = mean + 2 * brightness.view(-1, 1, 1, 1)
     return (images - mean).mul_(contrast.view(-1, 1, 1, 1)).add_(lifted)
+
+
+def _turned_colors(hue: Float[Tensor, " batch"]) -> Float[Tensor, "batch 3 3"]:
+    """Rotations of RGB around the axis of greys, each a matrix from old to new colours.
+
+    A third of a turn makes red of blue, green of red and blue of green. Unlike a shift of hue in
+    HSV it needs no values of 0 to 1, and keeps the mean of the three.
+    """
+    angle = tau * hue.view(-1, 1, 1)
+    ones = torch.ones(3, 3, device=hue.device) / 3
+    # Rodrigues' formula; the last matrix is the cross product with the axis (1, 1, 1) / sqrt(3)
+    across = torch.tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=hue.device) / 3**0.5
+    kept = torch.eye(3, device=hue.device) - ones
+    return ones + angle.cos() * kept + angle.sin() * across

@@ -56,6 +56,7 @@ class Batch(NamedTuple):
     brightness: Float[Tensor, " batch"]
     contrast: Float[Tensor, " batch"]
     saturation: Float[Tensor, " batch"]
+    hue: Float[Tensor, " batch"]
     indices: Shaped[Tensor, " batch"]
     """Position of each sample in the training part."""
 
@@ -108,6 +109,7 @@ class TrainingWindows(Dataset):
             brightness=torch.tensor(moves.brightness),
             contrast=torch.tensor(moves.contrast),
             saturation=torch.tensor(moves.saturation),
+            hue=torch.tensor(moves.hue),
             indices=torch.tensor(index),
         )
 
@@ -129,7 +131,8 @@ class TrainingWindows(Dataset):
             if pixel is not None:
                 return pixel
         y, x = (
-            (length - 1) / 2 + shift * max((length - side) / 2, self.augmentation.shift * side)
+            (length - 1) / 2
+            + shift * max((length - side / moves.zoom) / 2, self.augmentation.shift * side)
             for length, side, shift in zip((height, width), self.size, moves.shift, strict=True)
         )
         return y, x

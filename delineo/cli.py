@@ -4,6 +4,8 @@ Whatever is slow to import is imported inside its command, so that --help answer
 """
 
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -131,7 +133,7 @@ def evaluate(
     from .prediction import Predictor
     from .progress import show_progress
     from .run import Run
-    from .tables import score_table
+    from .tables import competition_table, score_table
 
     trained = Run.open(run)
     with show_progress() as progress:
@@ -141,6 +143,45 @@ def evaluate(
         evaluation.save(trained.evaluation_file(split))
     _write_json(json_file, evaluation.to_json())
     _show(score_table(evaluation))
+    if "competition" in evaluation.scores:
+        _show(competition_table(evaluation))
+
+
+@app.command()
+def tune(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to gain in, such as per_image.mean_dice or competition.tgs_precision. "
+            "[default: what the training was watched by]",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(hidden=True)] = "val",
+    json_file: JsonFile = None,
+) -> None:
+    """Fit temperature, thresholds and clean-up of masks on the validation images."""
+    from .evaluation import stale_evaluations
+    from .progress import show_progress
+    from .run import Run
+    from .tables import tuning_table
+    from .tuning import tune
+
+    if split != "val":
+        raise ConfigError(
+            f"tune looks at the validation part and at no other, got --split {split}: images that "
+            "choose a threshold cannot judge it. Leave --split out, then run delineo evaluate"
+        )
+    trained = Run.open(run)
+    with show_progress() as progress:
+        tuning = tune(trained, score, progress=progress)
+    _write_json(json_file, tuning.to_json())
+    _show(tuning_table(tuning))
+    _print("\n".join(tuning.lines()))
+    for file in stale_evaluations(trained):
+        _say("warning", f"{file} is of masks that were decided in another way; evaluate again")
+    _print(f"written: {trained.decision_file}\nnext: delineo evaluate {run}")
 
 
 @app.command()
@@ -154,34 +195,90 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also 16-bit maps, 65535 = certain.")
     ] = False,
+    class_overlays: Annotated[
+        bool,
+        typer.Option("--class-overlays", help="Also each image once per class, as one picture."),
+    ] = False,
+    rle: Annotated[
+        Literal["severstal", "severstal-joined", "tgs"] | None,
+        typer.Option(help="Also submission.csv: run-length codes as that competition wants them."),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Write a mask for each image, at the image's own size."""
-    from .outputs import predict_files
+    from .outputs import Wanted, predict_files
     from .prediction import Predictor
     from .progress import show_progress
 
+    wanted = Wanted(overlay, class_overlays, probabilities, rle)
     predictor = Predictor.load(run)
     with show_progress() as progress:
-        summary = predict_files(
-            predictor, images, out, overlay=overlay, probabilities=probabilities, progress=progress
-        )
+        summary = predict_files(predictor, images, out, wanted, progress)
     failed = {str(path): reason for path, reason in summary.failed.items()}
     _write_json(json_file, {"done": [str(path) for path in summary.done], "failed": failed})
     _print(f"{len(summary.done)} masks in {out}")
+    if rle and summary.done:
+        _print(f"table: {out / 'submission.csv'}")
     for path, reason in failed.items():
         _complain(reason if path in reason else f"{path}: {reason}")
     if failed:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(
+    epilog="delineo compare runs/a runs/b compares runs that were evaluated. "
+    "delineo compare GRID.yaml data.path=DATA --out DIR trains each model of the grid with each "
+    "loss, scores and compares them; the same command again goes on where it was stopped."
+)
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Two runs or more.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...|GRID.yaml", help="Runs, or models and losses to train."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the runs of a grid are written.")
+    ] = None,
     split: Split = "test",
     json_file: JsonFile = None,
 ) -> None:
     """Say which of several runs is better, and whether the difference could be chance."""
+    if Path(runs[0]).suffix in (".yaml", ".yml"):
+        _compare_grid(runs[0], runs[1:], out, split, json_file)
+    elif out:
+        raise ConfigError("--out is for a grid; compare of runs writes what --json FILE names")
+    else:
+        _compare_runs([Path(run) for run in runs], split, json_file)
+
+
+def _compare_grid(
+    recipe: str,
+    settings: list[str],
+    out: Path | None,
+    split: Literal["train", "val", "test"],
+    json_file: Path | None,
+) -> None:
+    """Exit code 1 where a cell failed; those that did not are compared."""
+    from .grid import compare_grid
+    from .progress import show_progress
+    from .tables import comparison_table
+
+    if out is None:
+        raise ConfigError(f"compare {recipe} trains a grid: say where with --out DIR")
+    with show_progress() as progress:
+        result = compare_grid(recipe, settings, out=out, part=split, progress=progress)
+    _write_json(json_file, result.to_json())
+    if result.comparison:
+        _show(comparison_table(result.comparison))
+        _print(f"comparison: {result.page}")
+    for name, reason in result.failed.items():
+        _complain(f"{name} failed: {reason}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _compare_runs(
+    runs: list[Path], split: Literal["train", "val", "test"], json_file: Path | None
+) -> None:
     from .comparison import compare
     from .evaluation import Evaluation
     from .run import Run
@@ -203,6 +300,53 @@ def report(
     from .report import write_report
 
     _print(f"report: {write_report(run)}")
+
+
+@app.command(
+    epilog="Example: delineo models unet model.width=16 --size 128x128. Weights are not needed."
+)
+def models(
+    network: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show this one level by level.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="model.KEY=VALUE", help="Settings to change.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HEIGHTxWIDTH", help="Of the image, in pixels. [default: 256x256]"),
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the image.")] = 3,
+    classes: Annotated[int, typer.Option(min=1, help="Classes; 1 for binary.")] = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """List the networks, or print the layers of one: shapes, parameters, multiply-adds."""
+    from . import tables
+    from .models.catalogue import choose_network, list_networks
+    from .models.summary import layer_table
+
+    if network:
+        config = choose_network(network, settings or [])
+        layers = layer_table(config, channels, classes, _parse_size(size or "256x256"))
+        _write_json(json_file, layers.to_json())
+        _show(tables.level_table(layers))
+    elif size:
+        raise ConfigError(f"--size needs a network: delineo models unet --size {size}")
+    else:
+        networks = list_networks(channels, classes)
+        _write_json(json_file, {"networks": [asdict(network) for network in networks]})
+        _show(tables.network_table(networks, channels, classes))
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """`128x256` -> (128, 256)."""
+    sides = re.fullmatch(r"0*([1-9]\d{0,4})x0*([1-9]\d{0,4})", text.lower())
+    if not sides:
+        raise ConfigError(
+            "--size is height x width in pixels, each from 1 to 99999, such as 128x256, "
+            f"got {text!r}"
+        )
+    return int(sides[1]), int(sides[2])
 
 
 @app.command()

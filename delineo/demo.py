@@ -20,7 +20,7 @@ from .data.samples import PARTS, Part
 from .errors import DataError, DelineoError
 from .evaluation import Evaluation, evaluate
 from .files import write_atomically
-from .outputs import predict_files
+from .outputs import Wanted, predict_files
 from .prediction import Predictor
 from .progress import NoProgress, Progress
 from .report import write_report
@@ -76,7 +76,7 @@ def run_demo(
     evaluation = evaluate(predictor, folder, "test", progress)
     evaluation.save(run.evaluation_file("test"))
     images = [sample.image for sample in folder.part("test")]
-    predict_files(predictor, images, out / "predictions", overlay=True, progress=progress)
+    predict_files(predictor, images, out / "predictions", Wanted(overlay=True), progress)
     write_report(run.path, predictor)
     _show(run, evaluation, out)
     return run

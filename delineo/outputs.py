@@ -1,4 +1,4 @@
-"""What `predict` leaves on disk: masks, overlays and probabilities, one image at a time."""
+"""What `predict` leaves on disk: masks, pictures, probabilities and tables of codes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from .data.images import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_probabilities
-from .data.palette import class_color
+from .data.submission import Submission, TableForm, object_layers, object_names
 from .decision import decide
+from .drawing import displayable, draw_classes, draw_overlay
 from .errors import ConfigError, DataError, ShapeError
 from .prediction import Predictor
 from .progress import NoProgress, Progress
+
+_PICTURES = ("_overlay", "_classes")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written beside the masks."""
+
+    overlay: bool = False
+    """STEM_overlay.png: the image with its mask drawn on it."""
+    class_overlays: bool = False
+    """STEM_classes.png: the image once per class, each with that class alone."""
+    probabilities: bool = False
+    """STEM_probability_CLASS.png: 16-bit, 65535 for 1."""
+    rle: TableForm | None = None
+    """submission.csv: all masks as run-length codes, in the form of a competition."""
 
 
 @dataclass
@@ -26,39 +43,52 @@ def predict_files(
     predictor: Predictor,
     paths: Iterable[Path],
     out: Path,
-    *,
-    overlay: bool = False,
-    probabilities: bool = False,
+    wanted: Wanted = Wanted(),
     progress: Progress | None = None,
 ) -> Predictions:
     """Predict image files, and all images in folders, into `out`.
 
     STEM.png holds class indices at the image's size; multi-label: STEM_CLASS.png, 0 or 255.
     An image that cannot be read is skipped and listed. Raises ConfigError where there is no image,
-    or where one would be overwritten.
+    where one would be overwritten, or where what is wanted does not fit the model.
     """
     progress, result = progress or NoProgress(), Predictions()
-    targets = name_targets(list(paths), out, _endings(predictor, overlay, probabilities))
+    targets = name_targets(list(paths), out, _endings(predictor, wanted))
+    submission = _submission(predictor, wanted, [image for image, _ in targets])
     progress.start("predicting", total=len(targets))
     for image_path, target in targets:
         try:
             image = read_image(image_path)
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_prediction(predictor, image, target, overlay, probabilities)
+            mask = write_prediction(predictor, image, target, wanted)
+            if submission:
+                submission.add(image_path, mask)
             result.done.append(image_path)
         except (DataError, ShapeError) as error:
             result.failed[image_path] = str(error)
         progress.advance()
+    if submission and result.done:
+        submission.write(out / "submission.csv")
     progress.finish()
     return result
 
 
-def _endings(predictor: Predictor, overlay: bool, probabilities: bool) -> list[str]:
+def _submission(predictor: Predictor, wanted: Wanted, images: list[Path]) -> Submission | None:
+    """An empty table of the wanted form. Raises ConfigError where that form cannot hold it."""
+    if wanted.rle is None:
+        return None
+    submission = Submission(wanted.rle, predictor.task, predictor.classes)
+    submission.refuse_equal_names(images)
+    return submission
+
+
+def _endings(predictor: Predictor, wanted: Wanted) -> list[str]:
     """What the names of an image's files have after its stem, without suffix."""
     names = file_names(predictor.classes)
     masks = [f"_{name}" for name in names] if predictor.task == "multilabel" else [""]
-    maps = [f"_probability_{name}" for name in names] if probabilities else []
-    return masks + maps + (["_overlay"] if overlay else [])
+    maps = [f"_probability_{name}" for name in names] if wanted.probabilities else []
+    drawn = zip(_PICTURES, (wanted.overlay, wanted.class_overlays), strict=True)
+    return masks + maps + [ending for ending, wanted_too in drawn if wanted_too]
 
 
 def name_targets(
@@ -118,9 +148,9 @@ def _refuse_to_overwrite(targets: list[tuple[Path, Path]], endings: Sequence[str
 
 
 def write_prediction(
-    predictor: Predictor, image: np.ndarray, target: Path, overlay: bool, probabilities: bool
-) -> None:
-    """Write the mask and what else was asked for; `target` is the path without a suffix."""
+    predictor: Predictor, image: np.ndarray, target: Path, wanted: Wanted
+) -> np.ndarray:
+    """Write the mask, which is returned, and what is wanted; `target` is a path without suffix."""
     maps, names = predictor.probabilities(image), file_names(predictor.classes)
     mask = decide(maps, predictor.decision)
     if mask.ndim == 3:
@@ -128,11 +158,22 @@ def write_prediction(
             write_mask(_named(target, name), layer * 255)
     else:
         write_mask(target.with_name(target.name + ".png"), mask)
-    if overlay:
-        write_image(_named(target, "overlay"), draw_overlay(image, mask))
-    if probabilities:
+    if wanted.overlay:
+        write_image(_named(target, "overlay"), draw_overlay(displayable(image), mask))
+    if wanted.class_overlays:
+        write_image(_named(target, "classes"), _each_class(predictor, image, mask))
+    if wanted.probabilities:
         for name, values in zip(names, maps, strict=True):
             write_probabilities(_named(target, f"probability_{name}"), values)
+    return mask
+
+
+def _each_class(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The image once per class; a class without a name of its own is called by its number."""
+    names = object_names(predictor.task, predictor.classes)
+    labels = [f"class {name}" if name.isdecimal() else name for name in names]
+    layers = object_layers(mask, predictor.task, predictor.classes)
+    return draw_classes(displayable(image), layers, labels)
 
 
 def _named(target: Path, ending: str) -> Path:
@@ -140,38 +181,10 @@ def _named(target: Path, ending: str) -> Path:
 
 
 def file_names(classes: Sequence[str]) -> list[str]:
-    """The class names as any file system takes them, still told apart."""
+    """The class names as any file system takes them, still told apart, from pictures too."""
     names: list[str] = []
     for name in classes:
         safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-        names.append(f"{safe}_{len(names)}" if safe in names else safe)
+        taken = safe in names or f"_{safe}" in _PICTURES
+        names.append(f"{safe}_{len(names)}" if taken else safe)
     return names
-
-
-def draw_overlay(image: np.ndarray, mask: np.ndarray, opacity: float = 0.45) -> np.ndarray:
-    """The image, (height, width, 3) uint8, with each class in its colour and an outline."""
-    picture = displayable(image).astype(np.float32)
-    layers = mask if mask.ndim == 3 else [mask == value for value in np.unique(mask) if value]
-    indices = range(1, len(mask) + 1) if mask.ndim == 3 else [v for v in np.unique(mask) if v]
-    for index, layer in zip(indices, layers, strict=True):
-        inside = np.asarray(layer, bool)
-        color = np.array(class_color(int(index)), np.float32)
-        picture[inside] = (1 - opacity) * picture[inside] + opacity * color
-        picture[outline(inside)] = color
-    return picture.round().astype(np.uint8)
-
-
-def outline(inside: np.ndarray) -> np.ndarray:
-    """The pixels of a region that touch its outside."""
-    padded = np.pad(inside, 1, mode="edge")
-    core = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return inside & ~core
-
-
-def displayable(image: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8 of any image: first three channels, stretched if not 8-bit."""
-    if image.dtype != np.uint8:
-        low, high = np.percentile(image, (0.5, 99.5))
-        image = np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6) * 255, 0, 255)
-    color = image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1].repeat(3, 2)
-    return color.astype(np.uint8)

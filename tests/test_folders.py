@@ -15,7 +15,7 @@ from delineo.data.images import image_size
 from delineo.data.samples import Part
 from delineo.errors import DataError
 from delineo.evaluation import evaluate
-from delineo.outputs import file_names, predict_files
+from delineo.outputs import Wanted, file_names, predict_files
 from delineo.prediction import Predictor
 
 SHARED = Path(__file__).parents[2] / "shared/data"
@@ -70,7 +70,7 @@ def test_a_folder_all_the_way(name: str, tmp_path: Path, monkeypatch: pytest.Mon
         assert 0 < evaluation.scores[block]["pixel_accuracy"] <= 1
 
     images = [sample.image for sample in folder.part("test")[:2]]
-    result = predict_files(predictor, images, tmp_path / "masks", overlay=True)
+    result = predict_files(predictor, images, tmp_path / "masks", Wanted(overlay=True))
     assert result.done == images
     endings = (
         [f"_{label}" for label in file_names(folder.classes)] if task == "multilabel" else [""]

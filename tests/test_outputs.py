@@ -11,16 +11,11 @@ from torch import Tensor, nn
 
 from delineo.data.palette import class_color
 from delineo.data.samples import DataFolder, Encoding, Task
+from delineo.data.submission import Submission, TableForm
 from delineo.decision import Decision
+from delineo.drawing import displayable, draw_classes, draw_overlay, outline
 from delineo.errors import ConfigError
-from delineo.outputs import (
-    displayable,
-    draw_overlay,
-    file_names,
-    name_targets,
-    outline,
-    predict_files,
-)
+from delineo.outputs import Wanted, file_names, name_targets, predict_files
 from delineo.prediction import Predictor
 from delineo.recipe import Recipe
 
@@ -103,7 +98,7 @@ def test_layers_get_a_file_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
 def test_probabilities_are_16_bit(tmp_path: Path, task: Task) -> None:
     image, out = save(tmp_path / "a.png"), tmp_path / "out"
-    predict_files(predictor_of(task), [image], out, probabilities=True)
+    predict_files(predictor_of(task), [image], out, Wanted(probabilities=True))
     for index, name in enumerate(file_names(CLASSES[task])):
         values = pixels(out / f"a_probability_{name}.png")
         assert values.dtype == np.uint16
@@ -116,7 +111,7 @@ def test_probabilities_are_16_bit(tmp_path: Path, task: Task) -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
 def test_overlays_have_the_size_of_the_image(tmp_path: Path, task: Task) -> None:
     image, out = save(tmp_path / "a.png"), tmp_path / "out"
-    predict_files(predictor_of(task), [image], out, overlay=True)
+    predict_files(predictor_of(task), [image], out, Wanted(overlay=True))
     overlay = pixels(out / "a_overlay.png")
     assert overlay.shape == (7, 9, 3)
     assert overlay.dtype == np.uint8
@@ -134,7 +129,7 @@ def test_masks_have_native_size_whatever_the_kind_of_file(tmp_path: Path) -> Non
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(images / "turned.jpg", exif=exif)
-    result = predict_files(predictor_of("binary"), [images], tmp_path / "out", overlay=True)
+    result = predict_files(predictor_of("binary"), [images], tmp_path / "out", Wanted(overlay=True))
     assert not result.failed
     sizes = {"grey": (5, 8), "rgba": (1, 8), "wide": (8, 1), "real": (4, 6), "turned": (9, 7)}
     for name, size in sizes.items():
@@ -200,7 +195,7 @@ def test_no_file_of_one_image_is_a_file_of_another(tmp_path: Path) -> None:
     save(tmp_path / "images" / "a.png")
     save(tmp_path / "images" / "a_overlay.png")
     out = tmp_path / "out"
-    predict_files(predictor_of("binary"), [tmp_path / "images"], out, overlay=True)
+    predict_files(predictor_of("binary"), [tmp_path / "images"], out, Wanted(overlay=True))
     assert written(out) == {
         "a.png", "a_overlay.png", "a_overlay_png.png", "a_overlay_png_overlay.png",
     }  # fmt: skip
@@ -267,3 +262,106 @@ def test_any_image_can_be_shown(channels: int, dtype: type) -> None:
         assert shown.min() == 0
         assert shown.max() > 200
     assert not displayable(np.zeros((3, 3, 1), np.float32)).any()
+
+
+def green_and_purple(layers: np.ndarray) -> np.ndarray:
+    return draw_classes(np.full((*layers.shape[1:], 3), 100, np.uint8), list(layers), list("1234"))
+
+
+def test_classes_are_drawn_one_below_the_other_in_their_colours() -> None:
+    layers = np.zeros((4, 40, 300), bool)
+    layers[2, 10:30, 50:90] = True
+    layers[3, 5:8, 100:200] = True
+    page = green_and_purple(layers)
+    height, left = (len(page) - 12) // 4, 12
+    for index, layer in enumerate(layers):
+        row = page[6 + index * height + 24 :][:40, left : left + 300]
+        changed = (row != 100).any(2)
+        assert np.array_equal(changed, layer)
+        assert (row[outline(layer)] == class_color(index + 1)).all()
+    swatch = [tuple(page[6 + index * height + 12, left + 5]) for index in range(4)]
+    assert swatch == [class_color(index) for index in range(1, 5)]
+
+
+def test_the_third_class_is_green_and_the_fourth_purple() -> None:
+    """As pictures of Severstal's sheets have it."""
+    red, green, blue = class_color(3)
+    assert green > red + 50
+    assert green > blue + 30
+    red, green, blue = class_color(4)
+    assert min(red, blue) > green + 50
+
+
+def test_small_images_get_room_for_their_labels() -> None:
+    page = draw_classes(np.zeros((4, 4, 3), np.uint8), [np.ones((4, 4), bool)], ["a long name"])
+    assert page.shape[1] > 100
+    assert page.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("task", "rows"), [("binary", 1), ("multiclass", 2), ("multilabel", 2)])
+def test_class_overlays_have_a_row_for_each_class(tmp_path: Path, task: Task, rows: int) -> None:
+    image, out = save(tmp_path / "a.png"), tmp_path / "out"
+    predict_files(predictor_of(task), [image], out, Wanted(class_overlays=True))
+    page = pixels(out / "a_classes.png")
+    for index in range(rows):
+        assert (page == class_color(index + 1)).all(2).any()
+    assert not (page == class_color(rows + 1)).all(2).any()
+    assert len(page) == rows * (24 + 7 + 6) + 12
+
+
+def test_classes_that_are_called_like_pictures_keep_their_files() -> None:
+    assert file_names(["overlay", "classes", "x"]) == ["overlay_0", "classes_1", "x"]
+
+
+TABLES = {
+    "severstal": "ImageId,ClassId,EncodedPixels\n",
+    "severstal-joined": "ImageId_ClassId,EncodedPixels\n",
+    "tgs": "id,rle_mask\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "form", "rows"),
+    [
+        ("binary", "tgs", "a,22 21\nempty,\n"),
+        ("binary", "severstal", "a.png,1,22 21\n"),
+        ("binary", "severstal-joined", "a.png_1,22 21\nempty.png_1,\n"),
+        ("multiclass", "severstal", "a.png,1,22 21\na.png,2,43 21\n"),
+        ("multilabel", "severstal", "a.png,1,22 21\na.png,2,43 21\n"),
+        (
+            "multilabel",
+            "severstal-joined",
+            "a.png_1,22 21\na.png_2,43 21\nempty.png_1,\nempty.png_2,\n",
+        ),
+    ],
+)
+def test_tables_of_codes(tmp_path: Path, task: Task, form: TableForm, rows: str) -> None:
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in" / "empty.png", stripes() * 0)
+    (tmp_path / "in" / "broken.png").write_text("no image")
+    result = predict_files(predictor_of(task), [tmp_path / "in"], tmp_path, Wanted(rle=form))
+    assert len(result.failed) == 1
+    assert (tmp_path / "submission.csv").read_bytes().decode() == TABLES[form] + rows
+
+
+def test_class_ids_are_the_names_where_all_are_numbers() -> None:
+    submission = Submission("severstal", "multilabel", ("3", "1"))
+    submission.add(Path("x.jpg"), np.ones((2, 1, 2), np.uint8))
+    assert submission.rows == [("x.jpg", "3", "1 2"), ("x.jpg", "1", "1 2")]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_tgs_has_room_for_one_class_only(tmp_path: Path, task: Task) -> None:
+    image = save(tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"one mask per image, and this model has .* classes"):
+        predict_files(predictor_of(task), [image], tmp_path / "out", Wanted(rle="tgs"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_one_name_are_refused_in_a_table(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "one" / "a.png")
+    save(tmp_path / "in" / "two" / "a.png")
+    with pytest.raises(ConfigError, match=r"2 images 'a.png': .*one/a.png, .*two/a.png"):
+        predict_files(
+            predictor_of("binary"), [tmp_path / "in"], tmp_path / "out", Wanted(rle="severstal")
+        )

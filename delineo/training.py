@@ -26,9 +26,11 @@ from .data.dataset import (
 from .data.randomness import derive_seed
 from .data.samples import DataFolder
 from .data.scaling import normalize
-from .errors import TrainingError
+from .decision import Decision
+from .errors import Interrupted, TrainingError
 from .losses import LossFunction, build_loss
 from .machine import cache_bytes, default_workers, describe_machine, peak_memory_mb
+from .models import describe_start
 from .optim import build_optimizer, lr_factor
 from .pace import CHECK_EVERY, Pace
 from .prediction import ModelFactory, Predictor, build_network
@@ -94,8 +96,14 @@ def train(
     job, state = set_up(fabric, recipe, folder, Run(out), model, shown, started)
     if resume:
         restore(job, state)
-    with StopSignals() as signals:
-        fit(job, state, signals)
+    elif model is None:
+        say(job, f"{recipe.model.name} starts {describe_start(recipe.model)}")
+    job.progress.start("training", total=state.total_steps * job.batch_size)
+    try:
+        with StopSignals() as signals:
+            fit(job, state, signals)
+    finally:
+        job.progress.finish()
     return job.run
 
 
@@ -130,7 +138,10 @@ def set_up(
         folder=folder,
         run=run,
         loss_function=build_loss(recipe.loss, folder.task),
-        predictor=Predictor(average.module.eval(), recipe, folder, run.decision()),
+        # what `tune` may have written since must not change how a resumed training goes on
+        predictor=Predictor(
+            average.module.eval(), recipe, folder, Decision.default(folder.task, folder.classes)
+        ),
         validation=ValidationPart(folder, mine, cache_bytes(0.1)),
         batch_size=recipe.batch_size or 1,
         pace=Pace(),
@@ -176,7 +187,6 @@ def say(job: Job, text: str) -> None:
 def fit(job: Job, state: State, signals: StopSignals) -> None:
     """The loop: step, and at the end of each epoch look at the validation part."""
     recipe, last_saved = job.recipe, time.monotonic()
-    job.progress.start("training", total=state.total_steps * job.batch_size)
     job.progress.advance(state.step * job.batch_size)
     batches = iter(make_batches(job, state))
     state.model.train()
@@ -200,12 +210,11 @@ def fit(job: Job, state: State, signals: StopSignals) -> None:
             save(job, state)
             last_saved = time.monotonic()
         if interrupted and not state.finished:
-            raise TrainingError(
+            raise Interrupted(
                 f"stopped by {signals.received} after step {state.step} of {state.total_steps}, "
                 "all saved; go on with: "
                 f"delineo train {job.folder.root} --out {job.run.path} --resume"
             )
-    job.progress.finish()
 
 
 def train_step(job: Job, state: State, batch: Batch) -> float:

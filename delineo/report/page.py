@@ -37,7 +37,7 @@ def write_report(run: Path | str, predict: Predict | None = None) -> Path:
     trained = facts.trained(epochs, recipe, dataset["task"]) if epochs else None
     headline = facts.headline(evaluation, recipe) if evaluation else None
     colors = class_colors(dataset["task"], dataset["classes"], dataset["encoding"]["colors"])
-    page = _template().render(
+    page = template("report.html").render(
         name=opened.path.resolve().name,
         written=date.today(),
         dataset=dataset,
@@ -60,7 +60,8 @@ def write_report(run: Path | str, predict: Predict | None = None) -> Path:
     return opened.report_file
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template, with what all pages know how to spell."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -70,6 +71,7 @@ def _template() -> Template:
     )
     environment.filters |= {
         "score": _score,
+        "signed": lambda value: f"{value:+.3f}".replace("-", "\N{MINUS SIGN}"),
         "percent": facts.spell_percent,
         "compact": _compact,
         "duration": spell_seconds,
@@ -81,7 +83,7 @@ def _template() -> Template:
         "outcome_colors": [css(color) for color in (CORRECT, EXTRA, MISSED)],
         "score_names": facts.SCORES,
     }
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def _evaluation(run: Run) -> facts.Record | None:

@@ -151,7 +151,7 @@ def _allowed(detail: Any) -> str:
 
 
 def _not_one_of(value: Any, options: list[str]) -> str:
-    near = difflib.get_close_matches(str(value), options, n=1)
+    near = difflib.get_close_matches(str(value).lower(), options, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"must be one of {', '.join(options)}, got {_shown(value)}{hint}"
 

@@ -1,4 +1,4 @@
-"""Scores as tables that people read in a terminal."""
+"""Scores and networks as tables that people read in a terminal."""
 
 from typing import Any
 
@@ -7,8 +7,14 @@ from rich.text import Text
 
 from .comparison import Comparison
 from .evaluation import Evaluation
+from .models.catalogue import Network
+from .models.summary import LayerTable, Level
 
 _BLOCKS = {"dataset": "all pixels together", "per_image": "average of images"}
+_LEGEND = (
+    "multiply-adds: of the convolutions, for one image. receptive field: side, in pixels of the "
+    "image, of the square that one value depends on, where it is largest"
+)
 
 
 def score_table(evaluation: Evaluation) -> Table:
@@ -66,3 +72,56 @@ def _cell(value: float | None, bounds: list[float] | None = None, sign: str = ""
         return "-"
     spans = "" if bounds is None else f" \\[{bounds[0]:{sign}.3f}, {bounds[1]:{sign}.3f}]"
     return f"{value:{sign}.3f}{spans}"
+def network_table(networks: list[Network], in_channels: int, num_classes: int) -> Table:
+    """Each network's name, size, source and a line of what it is."""
+    title = (
+        f"networks, {_counted(in_channels, 'channel')} in and {_counted(num_classes, 'class')} out"
+    )
+    table = _table(title, "model.name", "parameters", "paper", "")
+    table.columns[1].justify = "right"
+    for network in networks:
+        table.add_row(network.name, f"{network.parameters:,}", network.paper, network.about)
+    return table
+
+
+def level_table(layers: LayerTable) -> Table:
+    """One row per level, the totals below."""
+    columns = ("level", "layers", "channels", "height x width", "parameters")
+    table = _table(_of_network(layers), *columns, "multiply-adds, millions", "receptive field")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for level in layers.levels:
+        table.add_row(level.name, level.layers, *_of_level(level))
+    table.add_section()
+    table.add_row("sum", "", "", "", f"{layers.parameters:,}", _millions(layers.multiply_adds), "")
+    table.caption = _LEGEND
+    table.caption_justify = "left"
+    return table
+
+
+def _of_network(layers: LayerTable) -> str:
+    """The title: what was chosen, other settings than the defaults included."""
+    chosen = layers.model.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    settings = "".join(f" model.{key}={value}" for key, value in chosen.items())
+    size = f"{layers.levels[0].height}x{layers.levels[0].width}"
+    return f"{layers.model.name}{settings}, image of {size} pixels (height x width)"
+
+
+def _of_level(level: Level) -> list[str]:
+    """The cells of numbers; empty where there is nothing to count."""
+    return [
+        f"{level.channels}",
+        f"{level.height}x{level.width}",
+        f"{level.parameters:,}" if level.parameters else "",
+        _millions(level.multiply_adds) if level.multiply_adds else "",
+        "all" if level.receptive_field is None else f"{level.receptive_field}",
+    ]
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f}"
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

@@ -1,6 +1,7 @@
 """evaluate(): predictions against masks -> Evaluation: scores with intervals, image by image."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,26 +12,28 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from .data.encoding import read_mask
+from .data.groups import guess_groups
 from .data.images import read_image
-from .data.samples import DataFolder, Part, Sample, Task
+from .data.samples import PARTS, DataFolder, Part, Sample, Task
+from .decision import Decision
 from .errors import DataError, RunError
 from .files import write_atomically
-from .intervals import RESAMPLES, Interval, Statistic, intervals
+from .intervals import RESAMPLES, Groups, Interval, Statistic, intervals
 from .metrics import (
+    BLOCKS,
     Counts,
     CountTable,
     confusion_matrix,
     count,
-    dataset_scores,
     empty_policy,
     image_scores,
     name_scores,
-    per_image_scores,
+    named_score_arrays,
     tabulate,
 )
 from .progress import NoProgress, Progress
+from .run import Run
 
-BLOCKS = ("dataset", "per_image")
 ASPECT_TOLERANCE = 0.02
 """How much the aspect ratios of an image and its mask may differ, by rounding of a resize."""
 
@@ -61,35 +64,45 @@ class Evaluation:
     """One row per image, in the order of `ids`."""
     confusion: np.ndarray | None
     """Multi-class: pixels by true class (rows) and predicted class."""
+    groups: Groups = None
+    """The car, patient or video of each image, where some share one: these are resampled."""
+    decision: dict[str, Any] | None = None
+    """What made masks of probabilities, as decision.json holds it; None where it is not known."""
 
     @classmethod
-    def of(cls, folder: DataFolder, part: Part, counts: Mapping[str, Counts]) -> "Evaluation":
+    def of(
+        cls,
+        folder: DataFolder,
+        part: Part,
+        counts: Mapping[str, Counts],
+        decision: Decision | None = None,
+    ) -> "Evaluation":
         """From the counts of each image of `part`, by sample id, in any order."""
         ids = tuple(folder.splits[part])
         rows = [counts[sample_id] for sample_id in ids]
-        table = tabulate(rows, len(folder.classes))
-        return cls(part, folder.task, folder.classes, ids, table, confusion_matrix(rows))
+        return cls(
+            part,
+            folder.task,
+            folder.classes,
+            ids,
+            tabulate(rows, len(folder.classes)),
+            confusion_matrix(rows),
+            image_groups(folder, ids),
+            decision and decision.model_dump(mode="json"),
+        )
 
     @cached_property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """{"dataset": {...}, "per_image": {...}}: scores by name, and `interval95` of each."""
-        return named_blocks(intervals(self.statistic(), len(self.ids)), self.classes)
+        """Blocks `dataset`, `per_image` and, unless multi-class, `competition`.
+
+        Each holds scores by name, and `interval95` of each.
+        """
+        found = intervals(self.statistic(), len(self.ids), groups=self.groups)
+        return named_blocks(found, self.classes)
 
     def statistic(self) -> Statistic:
         """Weights of images -> all scores as arrays, named like `dataset.iou`."""
-
-        def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-            blocks = (
-                dataset_scores(self.table, weights),
-                per_image_scores(self.table, weights, self.task),
-            )
-            return {
-                f"{block}.{name}": values
-                for block, scores in zip(BLOCKS, blocks, strict=True)
-                for name, values in scores.items()
-            }
-
-        return statistic
+        return lambda weights: named_score_arrays(self.table, weights, self.task)
 
     def image_scores(self) -> dict[str, np.ndarray]:
         """Scores of each image in the order of `ids`, NaN where there is none."""
@@ -101,16 +114,26 @@ class Evaluation:
             name: values.astype(int).tolist() for name, values in self.table._asdict().items()
         }
         mean_iou = [None if np.isnan(iou) else iou for iou in self.image_scores()["mean_iou"]]
+        resampled = "images" if self.groups is None else "groups"
+        drawn = "images" if self.groups is None else "groups of images"
         return {
             "split": self.part,
             "num_images": len(self.ids),
             "task": self.task,
             "classes": list(self.classes),
             "empty_policy": empty_policy(self.task),
-            "interval_method": f"percentile bootstrap over images, {RESAMPLES} resamples",
+            "resampled": resampled,
+            "interval_method": f"percentile bootstrap over {drawn}, {RESAMPLES} resamples",
+            "decision": self.decision,
+            "competition": None,
             **self.scores,
             "confusion": None if self.confusion is None else self.confusion.tolist(),
-            "images": {"id": list(self.ids), **counts, "mean_iou": mean_iou},
+            "images": {
+                "id": list(self.ids),
+                "group": None if self.groups is None else list(self.groups),
+                **counts,
+                "mean_iou": mean_iou,
+            },
         }
 
     def save(self, path: Path) -> None:
@@ -123,7 +146,7 @@ class Evaluation:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
             images, classes = record["images"], tuple(record["classes"])
             table = CountTable(*(np.array(images[name], float) for name in CountTable._fields))
-            confusion = record["confusion"]
+            confusion, groups = record["confusion"], images.get("group")
             return cls(
                 record["split"],
                 record["task"],
@@ -131,6 +154,8 @@ class Evaluation:
                 tuple(images["id"]),
                 table,
                 None if confusion is None else np.array(confusion),
+                None if groups is None else tuple(groups),
+                record.get("decision"),
             )
         except FileNotFoundError:
             raise RunError(f"{path} does not exist; run delineo evaluate first") from None
@@ -151,7 +176,42 @@ def evaluate(
     samples = folder.part(part)
     if not samples:
         raise DataError(f"{folder.root} has no {part} images; choose another split or name some")
-    return Evaluation.of(folder, part, count_images(predictor, folder, samples, progress))
+    counts = count_images(predictor, folder, samples, progress)
+    return Evaluation.of(folder, part, counts, getattr(predictor, "decision", None))
+
+
+def image_groups(folder: DataFolder, ids: Sequence[str]) -> Groups:
+    """The group of each image, declared or else guessed as for splits; None where none share one.
+
+    An image that belongs to nothing has None for a group.
+    """
+    groups = {sample.id: sample.group for sample in folder.samples}
+    if not any(groups.values()):
+        groups = guess_groups(list(groups))
+    found = tuple(groups.get(sample_id) for sample_id in ids)
+    sizes = Counter(group for group in found if group is not None)
+    return found if max(sizes.values(), default=1) > 1 else None
+
+
+def decided_otherwise(record: Mapping[str, Any], decision: Decision) -> bool:
+    """Whether the masks of an evaluation file were made in another way than `decision` would.
+
+    Files that do not say how are of masks by default thresholds.
+    """
+    default = Decision.default(record["task"], tuple(record["classes"]))
+    made_by = record.get("decision") or default.model_dump(mode="json")
+    return made_by != decision.model_dump(mode="json")
+
+
+def stale_evaluations(run: Run) -> list[Path]:
+    """The run's evaluation files whose masks its decision.json would not make again."""
+    files = [run.evaluation_file(part) for part in PARTS]
+    decision = run.decision()
+    return [
+        file
+        for file in files
+        if file.exists() and decided_otherwise(json.loads(file.read_text()), decision)
+    ]
 
 
 def count_images(
@@ -171,7 +231,7 @@ def count_images(
         for sample in samples:
             image = read_image(sample.image)
             mask = read_mask(sample, folder, image.shape[:2])
-            prediction = _at_mask_size(predictor(image), mask, sample)
+            prediction = at_mask_size(predictor(image), mask, sample)
             counts[sample.id] = count(prediction, mask, len(folder.classes), folder.task)
             progress.advance()
     finally:
@@ -190,12 +250,15 @@ def _check_same_classes(predictor: Segmenter, folder: DataFolder) -> None:
         )
 
 
-def _at_mask_size(
+def at_mask_size(
     prediction: Shaped[np.ndarray, "*planes height width"],
-    mask: UInt8[np.ndarray, "*planes mask_height mask_width"],
+    mask: UInt8[np.ndarray, "*mask_planes mask_height mask_width"],
     sample: Sample,
 ) -> Shaped[np.ndarray, "*planes mask_height mask_width"]:
-    """The prediction at the mask's size where its file is larger or smaller than the image."""
+    """The prediction at the mask's size where its file is larger or smaller than the image.
+
+    Raises DataError where the two have different aspect ratios.
+    """
     (height, width), (mask_height, mask_width) = prediction.shape[-2:], mask.shape[-2:]
     if (height, width) == (mask_height, mask_width):
         return prediction
@@ -220,6 +283,8 @@ def named_blocks(
             for name, interval in found.items()
             if name.startswith(f"{block}.")
         }
+        if not scores:
+            continue
         values = {name: interval.value for name, interval in scores.items()}
         low = name_scores({name: interval.low for name, interval in scores.items()}, classes)
         high = name_scores({name: interval.high for name, interval in scores.items()}, classes)

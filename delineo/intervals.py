@@ -4,14 +4,16 @@ A bootstrap resample draws as many images as there are, with replacement, so tha
 0, 1, 2, ... times. A statistic takes those counts as weights, for many resamples at once.
 
 The intervals say how much a score would change with other test images of the same kind. They do not
-cover another training seed, and take images to be independent: many views of one object are not.
+cover another training seed. Images are taken to be independent, unless `groups` says which show one
+car, patient or video: then whole groups are drawn (Field and Welsh 2007,
+doi:10.1111/j.1467-9868.2007.00593.x, the cluster bootstrap), as many as there are.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 RESAMPLES = 2000
 WEIGHTS_AT_ONCE = 4_000_000
@@ -20,6 +22,8 @@ WEIGHTS_AT_ONCE = 4_000_000
 Weights = Float64[np.ndarray, "resamples images"]
 Statistic = Callable[[Weights], Mapping[str, np.ndarray]]
 """Weights -> arrays whose first axis is the resamples. NaN where a resample has no value."""
+Groups = Sequence[str | None] | None
+"""What each image belongs to, None: to nothing; or None where no two images belong together."""
 
 
 class Interval(NamedTuple):
@@ -29,16 +33,25 @@ class Interval(NamedTuple):
     low: np.ndarray
     high: np.ndarray
 
+    def to_json(self) -> dict[str, Any]:
+        """Of a gain, which is one number: `gain` and `interval95`, None where there is none."""
+        value, *bounds = (None if np.isnan(x) else float(x) for x in self)
+        return {"gain": value, "interval95": None if None in bounds else bounds}
+
 
 def intervals(
-    statistic: Statistic, num_images: int, resamples: int = RESAMPLES, seed: int = 0
+    statistic: Statistic,
+    num_images: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    groups: Groups = None,
 ) -> dict[str, Interval]:
-    """Value and interval of everything that `statistic` gives; one image has no interval."""
-    values = statistic(np.ones((1, num_images)))
-    if num_images < 2:
+    """Value and interval of everything that `statistic` gives; one image, or group, has none."""
+    values, units = statistic(np.ones((1, num_images))), number_units(num_images, groups)
+    if units.max(initial=0) < 1:
         unknown = {name: np.full_like(value[0], np.nan) for name, value in values.items()}
         return {n: Interval(np.asarray(v[0]), unknown[n], unknown[n]) for n, v in values.items()}
-    chunks = [statistic(weights) for weights in _resample(num_images, resamples, seed)]
+    chunks = [statistic(weights) for weights in _resample(units, resamples, seed)]
     return {
         name: Interval(
             np.asarray(value[0]), *_percentiles(np.concatenate([chunk[name] for chunk in chunks]))
@@ -53,6 +66,7 @@ def paired_difference(
     num_images: int,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    groups: Groups = None,
 ) -> dict[str, Interval]:
     """`first` - `second` on the same images in the same order.
 
@@ -64,19 +78,28 @@ def paired_difference(
         ours, theirs = first(weights), second(weights)
         return {name: ours[name] - theirs[name] for name in ours}
 
-    return intervals(difference, num_images, resamples, seed)
+    return intervals(difference, num_images, resamples, seed, groups)
 
 
-def _resample(num_images: int, resamples: int, seed: int) -> Iterator[Weights]:
+def number_units(num_images: int, groups: Groups) -> Int64[np.ndarray, " images"]:
+    """0, 1, 2, ... for each image, the same for images of one group."""
+    if groups is None:
+        return np.arange(num_images)
+    names = [group if group is not None else index for index, group in enumerate(groups)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], int)
+
+
+def _resample(units: Int64[np.ndarray, " images"], resamples: int, seed: int) -> Iterator[Weights]:
     """How often each image is drawn, in chunks of resamples that fit in memory."""
-    random = np.random.default_rng(seed)
-    rows = max(WEIGHTS_AT_ONCE // max(num_images, 1), 1)
+    random, num_units = np.random.default_rng(seed), int(units.max()) + 1
+    rows = max(WEIGHTS_AT_ONCE // units.size, 1)
     for start in range(0, resamples, rows):
         size = min(rows, resamples - start)
-        drawn = random.integers(num_images, size=(size, num_images))
-        drawn += num_images * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * num_images)
-        yield counts.reshape(size, num_images).astype(float)
+        drawn = random.integers(num_units, size=(size, num_units))
+        drawn += num_units * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * num_units)
+        yield counts.reshape(size, num_units)[:, units].astype(float)
 
 
 def _percentiles(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int64, Shaped, UInt8
 from .errors import ShapeError
 
 Task = Literal["binary", "multiclass", "multilabel"]
+BLOCKS = ("dataset", "per_image", "competition")
 ScoreArrays = dict[str, np.ndarray]
 """Score name -> array with classes on the last axis; means and pixel accuracy have no such axis."""
 
@@ -144,6 +145,22 @@ def score(counts: Sequence[Counts], classes: Sequence[str], task: Task) -> dict[
     }
 
 
+def named_score_arrays(
+    table: CountTable, weights: Float64[np.ndarray, "resamples images"], task: Task
+) -> ScoreArrays:
+    """All scores for each row of `weights`, named by block and score: `dataset.iou`."""
+    blocks = {
+        "dataset": dataset_scores(table, weights),
+        "per_image": per_image_scores(table, weights, task),
+        "competition": competition_scores(table, weights, task),
+    }
+    return {
+        f"{block}.{name}": values
+        for block, scores in blocks.items()
+        for name, values in scores.items()
+    }
+
+
 def dataset_scores(
     table: CountTable, weights: Float64[np.ndarray, "resamples images"]
 ) -> ScoreArrays:
@@ -184,6 +201,44 @@ def image_scores(table: CountTable, task: Task) -> ScoreArrays:
         "mean_dice": _mean(scores["dice"]),
         "pixel_accuracy": _divide(table.correct, table.valid),
     }
+
+
+def competition_scores(
+    table: CountTable, weights: Float64[np.ndarray, "resamples images"], task: Task
+) -> ScoreArrays:
+    """Means over images by the rules of two competitions, for each row of `weights`.
+
+    Neither had exclusive classes, so there are none for multi-class masks; TGS Salt had one class.
+    """
+    if task == "multiclass":
+        return {}
+    dice = _weighted_mean(severstal_dice(table), weights)
+    scores = {"severstal_dice": dice, "severstal_mean_dice": _mean(dice)}
+    if task == "binary":
+        scores["tgs_precision"] = _weighted_mean(tgs_precision(table), weights)[:, 0]
+    return scores
+
+
+def tgs_precision(table: CountTable) -> Float64[np.ndarray, "images classes"]:
+    """Share of the IoU thresholds 0.50, 0.55, ... 0.95 that each image's mask is above.
+
+    TGS Salt Identification Challenge (Kaggle 2018), whose images hold one object each. Nothing to
+    find and nothing predicted is 1, one without the other 0; NaN where all pixels are ignored.
+    """
+    union = table.tp + table.fp + table.fn
+    twentieths = np.arange(10, 20)  # whole numbers, so that an IoU of exactly 0.6 is not above 0.6
+    share = (20 * table.tp[..., None] > twentieths * union[..., None]).mean(-1)
+    return np.where(table.valid[:, None] > 0, np.where(union == 0, 1.0, share), np.nan)
+
+
+def severstal_dice(table: CountTable) -> Float64[np.ndarray, "images classes"]:
+    """2 |A and B| / (|A| + |B|) of each image and class, 1 where both are empty.
+
+    Severstal: Steel Defect Detection (Kaggle 2019). NaN where all pixels are ignored.
+    """
+    size = 2 * table.tp + table.fp + table.fn
+    dice = np.divide(2 * table.tp, size, out=np.ones(size.shape), where=size > 0)
+    return np.where(table.valid[:, None] > 0, dice, np.nan)
 
 
 def empty_policy(task: Task) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,12 @@ class Predictor:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(network.to(device).eval(), recipe, folder, run.decision())
 
+    def with_decision(self, decision: Decision) -> "Predictor":
+        """The same network with another decision."""
+        other = copy(self)
+        other.decision = decision
+        return other
+
     def __call__(self, image: np.ndarray) -> UInt8[np.ndarray, "*planes height width"]:
         """Mask of an image (height, width, channels) in the file's own value range.
 
@@ -116,8 +123,8 @@ class Predictor:
     def native(
         self, logits: Float[Tensor, "1 classes h w"], size: tuple[int, int]
     ) -> Float[Tensor, "classes height width"]:
-        """Probabilities at the size of the image file."""
-        probabilities = probabilities_of(logits, self.task)
+        """Probabilities at the size of the image file, by the decision's temperature."""
+        probabilities = probabilities_of(logits / self.decision.temperature, self.task)
         if tuple(logits.shape[2:]) == size:
             return probabilities[0]
         # without antialiasing where it shrinks: a threshold follows, edges stay sharp

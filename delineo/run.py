@@ -34,6 +34,7 @@ class Run:
     log_file = property(lambda self: self.path / "train.log")
     best_file = property(lambda self: self.path / "best.safetensors")
     decision_file = property(lambda self: self.path / "decision.json")
+    tuning_file = property(lambda self: self.path / "tuning.json")
     last_file = property(lambda self: self.path / "last.pt")
     report_file = property(lambda self: self.path / "report.html")
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..decision import Decision
+from ..evaluation import decided_otherwise
 from .facts import Record, class_shares
 
 FEW_IMAGES = 30
@@ -26,9 +28,21 @@ def cautions(
     headline: dict[str, Any] | None,
     evaluation: Record | None,
     trained: dict[str, Any] | None,
+    decision: Decision | None = None,
 ) -> list[Caution]:
-    """Everything that weakens the page's numbers, most important first."""
+    """Everything that weakens the page's numbers, most important first.
+
+    `decision` is what the run's masks are made by now.
+    """
     found: list[Caution] = []
+    if evaluation is not None and decision and decided_otherwise(evaluation, decision):
+        found.append(
+            Caution(
+                "Scores of other masks",
+                "The scored masks were decided in another way than decision.json says now. "
+                "Run delineo evaluate again.",
+            )
+        )
     if evaluation is None or headline is None:
         found.append(
             Caution(

@@ -132,6 +132,47 @@ def distribution_chart(
         return _svg(figure, f"Distribution of the scores of {len(scores)} images")
 
 
+def threshold_chart(
+    thresholds: Sequence[float], scores: Sequence[float | None], chosen: float, best: float
+) -> str:
+    """A class's score over its threshold, with the threshold that masks are made with.
+
+    Where another one scores best it has a ring: its gain could be chance.
+    """
+    values = np.array([np.nan if score is None else score for score in scores], float)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure("threshold")
+        axes.plot(thresholds, values, color=_FIRST)
+        axes.axvline(chosen, color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        at = dict(zip(thresholds, values, strict=True))
+        axes.plot([chosen], [at[chosen]], "o", color=_SECOND, markersize=7, label="chosen")
+        if best != chosen:
+            axes.plot(
+                [best], [at[best]], "o", color=_MUTED, markersize=7, fillstyle="none",
+                label="best here, could be chance",
+            )  # fmt: skip
+        axes.set_xlim(0, 1)
+        _legend(axes)
+        return _svg(figure, f"Score over threshold; {chosen:.3f} is chosen")
+
+
+def reliability_chart(before: dict[str, list[float]], after: dict[str, list[float]]) -> str:
+    """True share over claimed probability by bin, before and after the temperature."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure("claimed probability")
+        axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (2, 3)))
+        for curve, color, label in ((before, _SECOND, "as trained"), (after, _FIRST, "tempered")):
+            axes.plot(
+                curve["probability"], curve["true_share"], color=color, label=label,
+                marker="o", markersize=4,
+            )  # fmt: skip
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("share that is true")
+        _legend(axes)
+        return _svg(figure, "Share of pixels that are true over the probability claimed for them")
+
+
 def _left_edge(scores: Sequence[float]) -> float:
     """The largest of 0, 0.1, ... 0.8 that leaves every score in view."""
     return float(np.clip(np.floor(min(scores, default=0) * 10 - 0.3) / 10, 0, 0.8))

@@ -98,6 +98,63 @@ def _cell(scores: Record, score: str, name: str | None = None) -> tuple[Any, Any
     return value, low, high
 
 
+def competition_rows(evaluation: Record) -> list[dict[str, Any]]:
+    """Scores by the rules of competitions; a row of one cell (score, low, high) for each."""
+    scores = evaluation.get("competition")
+    if not scores:
+        return []
+    rows = [("Severstal: mean Dice", _cell(scores, "severstal_mean_dice"))]
+    if "tgs_precision" in scores:
+        name = "TGS Salt: mean precision over IoU 0.50 to 0.95"
+        rows.insert(0, (name, _cell(scores, "tgs_precision")))
+    if len(evaluation["classes"]) > 1:
+        rows += [
+            (f"Severstal: Dice of {name}", _cell(scores, "severstal_dice", name))
+            for name in evaluation["classes"]
+        ]
+    return [{"name": name, "cell": cell} for name, cell in rows]
+
+
+STEPS = {
+    "thresholds": ("Threshold", "A pixel belongs to the class at this probability or above."),
+    "smallest_region": ("Smallest region", "Regions of fewer pixels are removed."),
+    "largest_hole": ("Largest hole", "Holes of up to so many pixels are filled."),
+    "only_largest": ("Largest region only", "Other regions are removed."),
+    "smallest_area": ("Smallest area", "With fewer pixels in the image the class gets none."),
+    "least_confidence": (
+        "Least confidence",
+        "Where the highest thousandth of probabilities is lower on average, the class gets none.",
+    ),
+}
+
+
+def step_rows(tuning: Record) -> list[dict[str, Any]]:
+    """What was tried for which class, what it gains, and whether it is kept."""
+    return [
+        {
+            "name": STEPS[step["step"]][0],
+            "meaning": STEPS[step["step"]][1],
+            "of": step["class"] or "all together",
+            "value": _spell_value(step["value"]),
+            "cell": (step["gain"], *(step["interval95"] or (None, None))),
+            "outcome": _outcome(step),
+        }
+        for step in tuning["steps"]
+    ]
+
+
+def _spell_value(value: float | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value} px"
+
+
+def _outcome(step: Record) -> str:
+    if step["kept"]:
+        return "kept"
+    return "nothing scored better" if step["gain"] is None else "not kept: could be chance"
+
+
 def choose_examples(scores: Sequence[float | None], per_group: int = 3) -> dict[str, list[int]]:
     """Positions of the best, median and worst images, none twice; fewer where there are few.
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..data.samples import PARTS
+from ..decision import Decision
 from ..errors import DelineoError
 from ..files import write_atomically
 from ..prediction import Predictor
@@ -49,7 +50,8 @@ def write_report(run: Path | str, predict: Predict | None = None) -> Path:
         evaluation=evaluation,
         headline=headline,
         trained=trained,
-        cautions=cautions(dataset, headline, evaluation, trained),
+        cautions=cautions(dataset, headline, evaluation, trained, _decision(opened)),
+        tuning=_tuning(opened),
         curves=_curves(epochs),
         errors=_errors(evaluation) if evaluation else None,
         examples=_examples(opened, evaluation, predict, colors) if evaluation else None,
@@ -121,10 +123,33 @@ def _errors(evaluation: facts.Record) -> dict[str, Any]:
     interval = per_image["interval95"]["mean_iou"]
     return {
         "tables": facts.score_tables(evaluation),
+        "competition": facts.competition_rows(evaluation),
         "confusion": facts.confusion(evaluation),
         "distribution": Markup(charts.distribution_chart(scores, per_image["mean_iou"], interval)),
         "num_scores": len(scores),
     }
+
+
+def _decision(run: Run) -> Decision | None:
+    return run.decision() if run.decision_file.exists() else None
+
+
+def _tuning(run: Run) -> dict[str, Any] | None:
+    """tuning.json with its charts; None where the run was not tuned."""
+    if not run.tuning_file.exists():
+        return None
+    record = json.loads(run.tuning_file.read_text())
+    calibration, decision = record["calibration"], record["decision"]
+    best = {step["class"]: step for step in record["steps"] if step["step"] == "thresholds"}
+    curves = [
+        (name, Markup(charts.threshold_chart(
+            curve["threshold"], curve["score"], decision["thresholds"][name], best[name]["value"]
+        )))
+        for name, curve in record["curves"].items()
+    ]  # fmt: skip
+    reliability = calibration["reliability"]
+    chart = Markup(charts.reliability_chart(reliability["before"], reliability["after"]))
+    return {"record": record, "steps": facts.step_rows(record), "curves": curves, "chart": chart}
 
 
 def _examples(

@@ -5,7 +5,7 @@ few timed steps are all there is to plan from.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,8 @@ PASSES = 20  # how often an image should be seen before resolution is worth more
 HURRIED_WINDOWS = (1_500, 8_000)  # as many windows must fit into a budget
 FEW_STEPS = 1000  # below this, smaller batches are worth their noise
 MOST_WEIGHT = 10.0  # of a rare class over the most frequent
+MOST_LAYER_WEIGHT = 4.0  # of a pixel where a rare layer is true over one where it is not
+LEAST_WINDOW_SIDE = 144  # of windows that are cut: smaller ones do not show what a thing lies in
 VALIDATIONS = (4, 25)  # fewest and most
 VALIDATION_SHARE = 0.12  # of the budget
 RESERVE_SHARE = 0.05  # of the budget: writing, loading, what timed steps do not see
@@ -118,11 +120,12 @@ def plan(
 
 
 def _with_loss(loss: LossConfig, task: Task, class_shares: tuple[float, ...]) -> LossConfig:
-    """The task's losses where none is named; rare classes of exclusive ones then weigh more."""
+    """The task's losses where none is named; rare classes and layers then weigh more."""
     resolved = loss.resolve(task)
-    if task != "multiclass" or loss != LossConfig():
+    if task == "binary" or loss != LossConfig():
         return resolved
-    return resolved.model_copy(update={"class_weights": class_weights(class_shares)})
+    weights = class_weights(class_shares) if task == "multiclass" else layer_weights(class_shares)
+    return resolved.model_copy(update={"class_weights": weights})
 
 
 def class_weights(class_shares: tuple[float, ...]) -> tuple[float, ...]:
@@ -136,6 +139,22 @@ def class_weights(class_shares: tuple[float, ...]) -> tuple[float, ...]:
     weights = np.minimum(weights, MOST_WEIGHT * weights.min())
     weights /= (weights * shares).sum()
     return tuple(weights.round(4).tolist())
+
+
+def layer_weights(class_shares: tuple[float, ...]) -> tuple[float, ...]:
+    """What a pixel weighs where a layer is true: one over the square root of its share, 1 to 4."""
+    weights = 1 / np.sqrt(np.maximum(np.array(class_shares), 1e-9))
+    return tuple(weights.clip(1.0, MOST_LAYER_WEIGHT).round(4).tolist())
+
+
+def median_frequency_weights(frequencies: Iterable[float]) -> tuple[float, ...]:
+    """The median of the classes' frequencies over that of each: 1 for a class of middling rarity.
+
+    As in SegNet (arXiv:1511.00561, sec. 3.3) after Eigen & Fergus 2014 (arXiv:1411.4734); a class's
+    frequency is its share of the pixels of those images that show it.
+    """
+    known = np.array(list(frequencies))
+    return tuple((np.median(known) / known).round(4).tolist())
 
 
 def _monitor(recipe: Recipe, folder: DataFolder) -> str:
@@ -152,14 +171,19 @@ def _with_normalization(data: DataConfig, probe: Probe) -> DataConfig:
     usual = probe.eight_bit and 40 < np.mean(probe.mean) < 215 and np.mean(probe.std) > 20
     channels = len(probe.mean)
     for name, given in (("mean", data.mean), ("std", data.std)):
-        if given is not None and len(given) != channels:
+        if given is not None and len(given) not in (1, channels):
             raise ConfigError(
-                f"data.{name} must have one number for each of the {channels} channels, "
-                f"got {list(given)}"
+                f"data.{name} must have one number for each of the {channels} channels, or one "
+                f"for all, got {list(given)}"
             )
     mean = (127.0,) * channels if usual else probe.mean
     std = (128.0,) * channels if usual else tuple(2 * std for std in probe.std)
-    return data.model_copy(update={"mean": data.mean or mean, "std": data.std or std})
+    mean, std = _for_each(data.mean or mean, channels), _for_each(data.std or std, channels)
+    return data.model_copy(update={"mean": mean, "std": std})
+
+
+def _for_each(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values * channels if len(values) == 1 else values
 
 
 def _with_size(recipe: Recipe, probe: Probe, side: int) -> Recipe:
@@ -192,32 +216,34 @@ def _scale(image_size: tuple[int, int], probe: Probe) -> str | float:
 
 
 def detail_kept(probe: Probe, image_size: tuple[int, int], scale: str | float) -> float:
-    """Mean IoU of the masks with themselves after scaling down and up again, 0 to 1."""
-    scores: list[float] = []
+    """IoU of the masks with themselves after scaling down and up again, 0 to 1.
+
+    The mean over images of each class, then over classes: one that is rare and small counts as
+    much as one that is everywhere.
+    """
+    scores: dict[int, list[float]] = {}
     for mask in probe.masks:
         size = scaled_size(size_of(mask), image_size, scale)
         tensor = torch.from_numpy(mask)
         again = resize_mask(resize_mask(tensor, size), size_of(mask)).numpy()
-        scores += _ious(mask, again)
-    return float(np.mean(scores)) if scores else 1.0
+        for index, iou in _ious(mask, again).items():
+            scores.setdefault(index, []).append(iou)
+    return float(np.mean([np.mean(each) for each in scores.values()])) if scores else 1.0
 
 
-def _ious(mask: np.ndarray, again: np.ndarray) -> list[float]:
-    """IoU of each class present (binary and layers: of the foreground)."""
-    planes = zip(
-        mask.reshape(-1, *mask.shape[-2:]), again.reshape(-1, *mask.shape[-2:]), strict=True
-    )
-    present = [value for value in np.unique(mask) if value != IGNORE_INDEX]
-    values = [1] if present in ([0, 1], [0], [1]) else present
-    return [
-        float(
-            ((before == value) & (after == value)).sum()
-            / ((before == value) | (after == value)).sum()
-        )
-        for before, after in planes
-        for value in values
-        if (before == value).any()
-    ]
+def _ious(mask: np.ndarray, again: np.ndarray) -> dict[int, float]:
+    """IoU of each class that is present (binary: of the foreground)."""
+    if mask.ndim == 3:
+        layers = {index: (mask[index] == 1, again[index] == 1) for index in range(len(mask))}
+    else:
+        present = [int(value) for value in np.unique(mask) if value != IGNORE_INDEX]
+        values = [1] if present in ([0, 1], [0], [1]) else present
+        layers = {value: (mask == value, again == value) for value in values}
+    return {
+        index: float((before & after).sum() / (before | after).sum())
+        for index, (before, after) in layers.items()
+        if before.any()
+    }
 
 
 def _with_batch(recipe: Recipe, windows: int | None) -> Recipe:
@@ -252,7 +278,7 @@ def _within(
     per_pixel = timing.train_window / _area(trial)
     needed = min(max(PASSES * train, HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
     affordable = usable * (1 - VALIDATION_SHARE) / (needed * per_pixel)
-    recipe = _with_size(recipe, probe, _side(probe, affordable))
+    recipe = _with_affordable_size(recipe, probe, affordable)
     view = _view_area(recipe, probe) / _view_area(trial, probe)
     validation = timing.validate_image * val * view
     window = per_pixel * _area(recipe)
@@ -273,6 +299,15 @@ def _epochs_within(usable: float, validation: float, window: float, epoch_size: 
     wanted = min(max(most, VALIDATIONS[0]), VALIDATIONS[1])
     # so large a validation part that even a few looks at it would take half of the budget
     return max(1, min(wanted, int(usable / 2 / max(validation, 1e-3))))
+
+
+def _with_affordable_size(recipe: Recipe, probe: Probe, affordable: float) -> Recipe:
+    """Settle image_size at an area that is affordable, but for the least of windows."""
+    side = _side(probe, affordable)
+    sized = _with_size(recipe, probe, side)
+    if sized.data.scale != "fit" and side < LEAST_WINDOW_SIDE:
+        return _with_size(recipe, probe, LEAST_WINDOW_SIDE)
+    return sized
 
 
 def _view_area(recipe: Recipe, probe: Probe) -> float:

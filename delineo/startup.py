@@ -6,26 +6,28 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from .data.check import Checkup, check_folder
-from .data.contents import read_contents
+from .data.contents import Contents, class_frequencies, class_shares, read_contents
 from .data.encoding import Inferred
 from .data.samples import DataFolder
 from .decision import Decision
 from .errors import ConfigError, DataError
 from .files import write_atomically
+from .losses import LossConfig
 from .machine import FABRIC_PRECISION, choose_precision
-from .planning import Timer, plan
+from .models import check_start
+from .planning import Timer, median_frequency_weights, plan
 from .progress import Progress
-from .recipe import Recipe
+from .recipe import Recipe, find_recipe
 from .run import Run
+from .yamlfile import read_yaml
 
 
 def load_recipe(source: Path | str | Recipe, overrides: Sequence[str]) -> Recipe:
-    """The recipe in a YAML file, or the default one for a data folder.
+    """The recipe in a YAML file, on disk or packaged, or the default one for a data folder.
 
     Raises ConfigError where `source` is neither, or where an override does not fit.
     """
@@ -35,7 +37,13 @@ def load_recipe(source: Path | str | Recipe, overrides: Sequence[str]) -> Recipe
     if source.is_dir():
         return Recipe.parse({"data": {"path": str(source)}}, "recipe", overrides)
     if source.suffix in (".yaml", ".yml"):
-        return Recipe.load(source, list(overrides))
+        path = find_recipe(source)
+        if "grid" in read_yaml(path):
+            raise ConfigError(
+                f"{path} is a grid of models and losses; train it with "
+                f"delineo compare {source} --out DIR"
+            )
+        return Recipe.load(path, list(overrides))
     raise ConfigError(f"{source} is neither a data folder nor a recipe (.yaml); check the path")
 
 
@@ -96,12 +104,33 @@ def check_data(recipe: Recipe, progress: Progress) -> Checkup:
     return checkup
 
 
-def class_shares(checkup: Checkup, folder: DataFolder) -> tuple[float, ...]:
-    """Share of the training pixels that belong to each class; ignored pixels left out."""
+def training_contents(checkup: Checkup, folder: DataFolder) -> list[Contents]:
+    """What the masks of the training part hold."""
     inferred = Inferred(folder.task, folder.classes, folder.encoding, folder.assumptions)
     contents = read_contents(checkup.facts, inferred)
-    pixels = np.sum([contents[key].pixels for key in folder.splits["train"]], axis=0)
-    return tuple((pixels / max(pixels.sum(), 1)).tolist())
+    return [contents[key] for key in folder.splits["train"]]
+
+
+def balanced(loss: LossConfig, contents: list[Contents], classes: tuple[str, ...]) -> LossConfig:
+    """The loss with class weights that are asked for by name as numbers.
+
+    Raises ConfigError where it needs to see a class that no training mask shows.
+    """
+    named = loss.class_weights == "median_frequency"
+    needy = [f"loss.{name}" for name in ("tversky", "focal_tversky") if getattr(loss, name)]
+    needy += ["loss.class_weights=median_frequency"] if named else []
+    shares = class_shares(contents, classes)
+    absent = [name for name, share in shares.items() if not share]
+    if needy and absent:
+        raise ConfigError(
+            f"{needy[0]} weighs what is missed of each class, and no training mask shows "
+            f"{', '.join(absent)}; add such images to the training part, take the class out of "
+            "`classes` in dataset.yaml, or use loss.dice=1 instead"
+        )
+    if not named:
+        return loss
+    weights = median_frequency_weights(class_frequencies(contents, classes).values())
+    return loss.model_copy(update={"class_weights": weights})
 
 
 def start_run(
@@ -112,12 +141,17 @@ def start_run(
     `started` is the clock reading from which the budget counts.
     """
     Run.refuse_taken(out)
+    check_start(recipe.model)
     checkup = check_data(recipe, progress)
     assert checkup.folder is not None
     folder = checkup.folder
     spent = time.monotonic() - started
     left = recipe.budget and recipe.budget - spent
-    recipe = plan(recipe, folder, class_shares(checkup, folder), timer, left)
+    contents = training_contents(checkup, folder)
+    loss = balanced(recipe.loss, contents, folder.classes)
+    recipe = recipe.model_copy(update={"loss": loss})
+    shares = tuple(class_shares(contents, folder.classes).values())
+    recipe = plan(recipe, folder, shares, timer, left)
     run = Run.create(out)
     write_atomically(run.recipe_file, recipe.to_yaml())
     run.write_dataset(folder, checkup.to_json())

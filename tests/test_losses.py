@@ -325,7 +325,7 @@ def test_every_weight_and_parameter_reaches_its_loss():
 @pytest.mark.parametrize(
     ("task", "settings", "message"),
     [
-        ("binary", {"class_weights": [1, 2]}, "leave them out"),
+        ("binary", {"class_weights": [1, 2], "dice": 1}, r"set loss\.bce=1, or leave them out"),
         ("multiclass", {"class_weights": [1, 2, 3], "dice": 1}, r"set loss\.cross_entropy=1"),
         ("multiclass", {"focal": 1, "focal_alpha": 0.25}, "focal_alpha.*leave it out"),
     ],
@@ -333,6 +333,18 @@ def test_every_weight_and_parameter_reaches_its_loss():
 def test_parameters_that_do_not_fit_are_refused(task, settings, message):
     with pytest.raises(ConfigError, match=message):
         LossConfig.parse(settings).resolve(task)
+
+
+def test_bce_weighs_pixels_where_a_class_is_true():
+    logits, target = make_batch("multilabel")
+    weights = torch.tensor([3.0, 1.0, 2.0])[: logits.shape[1]]
+    truth, valid = (target == 1).double(), (target != 255).double()
+    p = logits.double().sigmoid()
+    costs = -(weights.view(1, -1, 1, 1) * truth * p.log() + (1 - truth) * (1 - p).log()) * valid
+    expected = costs.sum() / valid.sum()
+    torch.testing.assert_close(
+        bce(logits, target, class_weights=weights.tolist()).double(), expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_class_weights_must_be_one_per_class():

@@ -13,10 +13,13 @@ from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sam
 from delineo.data.scaling import scaled_size
 from delineo.errors import ConfigError
 from delineo.planning import (
+    LEAST_WINDOW_SIDE,
+    Probe,
     Timer,
     Timing,
     class_weights,
     detail_kept,
+    layer_weights,
     plan,
     take_probe,
     window_size,
@@ -291,6 +294,23 @@ def test_detail_that_is_kept_by_hand(tmp_path: Path) -> None:
     assert detail_kept(take_probe(folder_of(tmp_path / "line", line)), (16, 16), "fit") <= 0.5
     empty = np.zeros((64, 64), np.uint8)
     assert detail_kept(take_probe(folder_of(tmp_path / "none", empty)), (16, 16), "fit") == 1
+
+
+def test_a_rare_small_layer_counts_as_much_as_a_common_large_one() -> None:
+    large, small = np.zeros((2, 64, 64), np.uint8), np.zeros((2, 64, 64), np.uint8)
+    large[0, :, 32:] = 1
+    small[1, 20, 20] = 1
+    probe = Probe(((64, 64),) * 4, (127.0,), (50.0,), True, (large, large, large, small), 0.0)
+    assert detail_kept(probe, (32, 32), "fit") <= 0.5
+
+
+def test_rare_layers_weigh_more_but_not_without_limit() -> None:
+    assert layer_weights((1.0, 0.25, 0.01, 0.0)) == (1.0, 2.0, 4.0, 4.0)
+
+
+def test_windows_are_large_enough_to_show_what_a_thing_lies_in(tmp_path: Path) -> None:
+    hurried = planned(thin(tmp_path / "thin"), seconds=20.0)
+    assert area(hurried) >= 0.8 * LEAST_WINDOW_SIDE**2
 
 
 def test_the_window_is_about_as_large_as_asked_for(plain: DataFolder) -> None:

@@ -96,6 +96,14 @@ def _sizes(shares: Mapping[str, float]) -> dict[str, Collection[str]]:
     }
 
 
+def class_frequencies(contents: Sequence[Contents], classes: Sequence[str]) -> dict[str, float]:
+    """Share of each class in the pixels of those images that show it, 0 where none does."""
+    return {
+        name: class_shares([known for known in contents if index in known.classes], classes)[name]
+        for index, name in enumerate(classes)
+    }
+
+
 def class_shares(contents: Sequence[Contents], classes: Sequence[str]) -> dict[str, float]:
     """Share of each class in all pixels that are not ignored, 0 to 1."""
     total = sum(known.area - known.ignored for known in contents)

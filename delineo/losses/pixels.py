@@ -11,13 +11,45 @@ from ..errors import ConfigError
 from .masks import Logits, Scalar, Target, is_exclusive, split_target
 
 
-def bce(logits: Logits, target: Target, ignore_index: int = 255) -> Scalar:
-    """Binary cross-entropy, the mean over all pixels (and classes) that are not ignored."""
+def bce(
+    logits: Logits,
+    target: Target,
+    ignore_index: int = 255,
+    class_weights: Sequence[float] | None = None,
+) -> Scalar:
+    """Binary cross-entropy, the mean over all pixels (and classes) that are not ignored.
+
+    With `class_weights` a pixel where a class is true counts as much as that class weighs, one
+    where it is not counts 1. Raises ConfigError where there is not one weight for each class.
+    """
     truth, valid = split_target(logits, target, ignore_index)
     total = F.binary_cross_entropy_with_logits(
-        logits.float(), truth.float(), weight=valid.float(), reduction="sum"
+        logits.float(),
+        truth.float(),
+        weight=valid.float(),
+        pos_weight=_weight_planes(logits, class_weights),
+        reduction="sum",
     )
     return total / valid.sum().clamp(min=1)
+
+
+def _weight_planes(
+    logits: Logits, class_weights: Sequence[float] | None
+) -> Float[Tensor, "classes 1 1"] | None:
+    if class_weights is None:
+        return None
+    return _one_for_each_class(logits, class_weights).view(-1, 1, 1)
+
+
+def _one_for_each_class(
+    logits: Logits, class_weights: Sequence[float]
+) -> Float[Tensor, " classes"]:
+    if len(class_weights) != logits.shape[1]:
+        raise ConfigError(
+            f"loss.class_weights must have one number for each of the {logits.shape[1]} classes, "
+            f"got {len(class_weights)}"
+        )
+    return torch.tensor(class_weights, device=logits.device)
 
 
 def cross_entropy(
@@ -36,12 +68,7 @@ def cross_entropy(
             logits.float(), target.long(), ignore_index=ignore_index, reduction="sum"
         )
         return total / (target != ignore_index).sum().clamp(min=1)
-    if len(class_weights) != logits.shape[1]:
-        raise ConfigError(
-            f"loss.class_weights must have one number for each of the {logits.shape[1]} classes, "
-            f"got {len(class_weights)}"
-        )
-    weights = torch.tensor(class_weights, device=logits.device)
+    weights = _one_for_each_class(logits, class_weights)
     total = F.cross_entropy(
         logits.float(), target.long(), weights, ignore_index=ignore_index, reduction="sum"
     )

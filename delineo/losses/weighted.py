@@ -15,6 +15,7 @@ from .pixels import bce, cross_entropy, focal
 from .regions import dice, focal_tversky, tanimoto, tversky
 
 Task = Literal["binary", "multiclass", "multilabel"]
+ClassWeights = tuple[Annotated[float, Field(ge=0)], ...] | Literal["median_frequency"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """(logits, target) -> scalar."""
 
@@ -38,8 +39,10 @@ class LossConfig(Config):
     """Weight of the Tanimoto loss with complement."""
     lovasz: float = Field(default=0.0, ge=0)
     """Weight of the Lovász loss, which stands for the IoU; best after a start with another."""
-    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
-    """How much a pixel of each class counts in cross_entropy. None: all alike."""
+    class_weights: ClassWeights | None = None
+    """How much a pixel of each class counts in cross_entropy; in bce, how much a pixel counts where
+    the class is true. median_frequency: by how rare a class is in the training part, as in SegNet.
+    None: all alike."""
     focal_gamma: float = Field(default=2.0, ge=0)
     """How far focal looks away: 0 is plain cross-entropy."""
     focal_alpha: float | None = Field(default=None, gt=0, lt=1)
@@ -66,14 +69,10 @@ class LossConfig(Config):
             )
         chosen = any(weight for weight, _ in _terms(self))
         config = self if chosen else self.model_copy(update={fitting: 1.0, "dice": 1.0})
-        if config.class_weights is not None and not config.cross_entropy:
+        if config.class_weights is not None and not getattr(config, fitting):
             raise ConfigError(
-                "loss.class_weights weigh cross-entropy over exclusive classes, which is not used; "
-                + (
-                    "set loss.cross_entropy=1"
-                    if exclusive
-                    else "leave them out, or use focal_alpha"
-                )
+                f"loss.class_weights weigh the pixels of {fitting}, which is not used; "
+                f"set loss.{fitting}=1, or leave them out"
             )
         if config.focal_alpha is not None and exclusive:
             raise ConfigError(
@@ -86,9 +85,15 @@ class LossConfig(Config):
 def build_loss(config: LossConfig, task: Task) -> LossFunction:
     """The weighted sum that `config` describes, as one function of (logits, target).
 
-    Raises ConfigError where a loss does not fit the task. The function raises ShapeError where
+    Raises ConfigError where a loss does not fit the task or its class weights are not worked out
+    yet. The function raises ShapeError where
     logits and target do not belong together.
     """
+    if config.class_weights == "median_frequency":
+        raise ConfigError(
+            "loss.class_weights=median_frequency is worked out when a training begins; "
+            "give one number for each class"
+        )
     terms = [(weight, term) for weight, term in _terms(config.resolve(task)) if weight]
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -100,9 +105,10 @@ def build_loss(config: LossConfig, task: Task) -> LossFunction:
 
 def _terms(config: LossConfig) -> list[tuple[float, LossFunction]]:
     overlap = {"alpha": config.tversky_alpha, "beta": config.tversky_beta}
+    weights = None if config.class_weights == "median_frequency" else config.class_weights
     return [
-        (config.bce, bce),
-        (config.cross_entropy, partial(cross_entropy, class_weights=config.class_weights)),
+        (config.bce, partial(bce, class_weights=weights)),
+        (config.cross_entropy, partial(cross_entropy, class_weights=weights)),
         (config.dice, dice),
         (config.focal, partial(focal, gamma=config.focal_gamma, alpha=config.focal_alpha)),
         (config.tversky, partial(tversky, **overlap)),

@@ -82,15 +82,20 @@ class ConvNorm(nn.Module):
 
 
 class DoubleConv(nn.Sequential):
-    """Convolution 3x3, BatchNorm, ReLU, twice."""
+    """Convolution 3x3, BatchNorm, ReLU, twice; `slope` is what is left of negative values."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, slope: float = 0.0) -> None:
         super().__init__(
             ConvNorm(in_channels, out_channels),
-            nn.ReLU(inplace=True),
+            make_relu(slope),
             ConvNorm(out_channels, out_channels),
-            nn.ReLU(inplace=True),
+            make_relu(slope),
         )
+
+
+def make_relu(slope: float) -> nn.Module:
+    """ReLU, or where `slope` is above 0 a leaky one."""
+    return nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
 
 
 def make_head(in_channels: int, num_classes: int, kernel_size: int = 1) -> nn.Conv2d:

@@ -19,6 +19,8 @@ from .blocks import ConvNorm, DoubleConv, Width, check_input, make_head, pad_to_
 from .pretrained import lite0_weights
 
 STRIDE = 32
+SLOPE = 0.1  # of the decoder's ReLU: pixels where all channels are 0 would teach nothing
+ABSENT = -4.0  # first logit of layers, which are absent at most pixels (arXiv:1708.02002, sec. 3.3)
 
 _STAGES = (
     # blocks, kernel, stride, expansion, channels; EfficientNet-B0, arXiv:1905.11946, table 1
@@ -62,10 +64,12 @@ class LiteUNet(nn.Module):
         below = _TAP_CHANNELS[-1]
         skips = (112, 40, 24, 16 + 4 * in_channels)
         for skip, width in zip(skips, config.decoder_widths, strict=True):
-            self.decoder.append(DoubleConv(below + skip, width))
+            self.decoder.append(DoubleConv(below + skip, width, SLOPE))
             below = width
         self.dropout = nn.Dropout2d(config.dropout)
         self.head = make_head(below, 4 * num_classes)
+        if num_classes > 1 and self.head.bias is not None:
+            nn.init.constant_(self.head.bias, ABSENT)  # no change for a softmax
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Those that may want a lower learning rate than the others."""

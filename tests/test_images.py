@@ -1,5 +1,7 @@
 """Every pixel format goes in as documented; what is written is read back."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,90 @@ def test_tiff_beyond_pillow(tmp_path: Path, shape: tuple, dtype: type, options: 
     np.testing.assert_array_equal(image, expected)
     assert image.dtype == (dtype if dtype in (np.uint8, np.uint16) else image.dtype)
     assert image_size(tmp_path / "a.tif") == (9, 14)
+
+
+def deep_png(pixels: np.ndarray, interlaced: bool = False) -> bytes:
+    """A 16-bit PNG of (height, width, 1 to 4), written after the PNG specification, 3rd edition.
+
+    Its rows go through the five kinds of filter in turn.
+    """
+    height, width, channels = pixels.shape
+    passes = [(0, 0, 1, 1)]
+    if interlaced:  # section 8.1: first row, first column, and the steps of both
+        passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2),
+                  (0, 1, 2, 2), (1, 0, 2, 1)]  # fmt: skip
+    raw = b"".join(_filtered(pixels[y::down, x::right]) for y, x, down, right in passes)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, interlaced)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+def _filtered(pixels: np.ndarray) -> bytes:
+    """Section 9.2: each byte less what is predicted from those left of it and above it."""
+    if 0 in pixels.shape:
+        return b""
+    step = 2 * pixels.shape[2]
+    rows = pixels.astype(">u2").reshape(len(pixels), -1).view(np.uint8).astype(int)
+    above = np.vstack([rows[:1] * 0, rows[:-1]])
+    lines = b""
+    for number, (x, b) in enumerate(zip(rows, above, strict=True)):
+        a, c = (np.concatenate([[0] * step, line])[: len(x)] for line in (x, b))
+        nearest = np.abs([b - c, a - c, a + b - 2 * c]).argmin(0)
+        predicted = [0, a, b, (a + b) // 2, np.choose(nearest, [a, b, c])][number % 5]
+        lines += bytes([number % 5]) + ((x - predicted) % 256).astype(np.uint8).tobytes()
+    return lines
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bits_of_colour_png_are_kept(
+    tmp_path: Path, channels: int, interlaced: bool
+) -> None:
+    path = tmp_path / "a.png"
+    pixels = np.random.default_rng(1).integers(0, 65536, (11, 13, channels), np.uint16)
+    path.write_bytes(deep_png(pixels, interlaced))
+    image = read_image(path)
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image, pixels[:, :, : 1 if channels < 3 else 3])
+    path.write_bytes(deep_png(pixels)[:-150])
+    with pytest.raises(DataError, match="damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("scale", [1, 256, 257])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_colour_masks_of_sixteen_bits(tmp_path: Path, suffix: str, scale: int) -> None:
+    path = tmp_path / f"a{suffix}"
+    pixels = RGB.astype(np.uint16) * scale
+
+    def save(pixels: np.ndarray) -> None:
+        if suffix == ".png":
+            path.write_bytes(deep_png(pixels))
+        else:
+            tifffile.imwrite(path, pixels, photometric="rgb")
+
+    save(pixels)
+    mask = read_mask_pixels(path)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, RGB)
+    save(np.repeat(DEEP[:, :, None], 3, 2))
+    np.testing.assert_array_equal(read_mask_pixels(path), DEEP)
+    save(np.minimum(pixels, 60000) + np.uint16([300, 0, 0]))
+    with pytest.raises(DataError, match=r"8 bits per channel cannot tell apart"):
+        read_mask_pixels(path)
+
+
+def test_sixteen_bit_masks_with_transparency(tmp_path: Path) -> None:
+    values = np.array([[0, 1], [2, 3]], np.uint16)
+    alpha = np.array([[0, 65535], [65535, 65535]], np.uint16)
+    (tmp_path / "a.png").write_bytes(deep_png(np.dstack([values + 5, alpha])))
+    np.testing.assert_array_equal(read_mask_pixels(tmp_path / "a.png"), [[0, 6], [7, 8]])
+    (tmp_path / "a.png").write_bytes(deep_png(np.dstack([values * 0, alpha])))
+    np.testing.assert_array_equal(read_mask_pixels(tmp_path / "a.png"), alpha)
 
 
 def test_marked_alpha_of_tiff_is_dropped(tmp_path: Path) -> None:

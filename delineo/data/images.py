@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from ..errors import DataError, ShapeError
 from ..files import write_atomically
 from .palette import class_palette
+from .png import is_deep, read_deep
 from .tiff import needs_tifffile, read_tiff, tiff_size
 
 LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".webp"))
@@ -145,6 +146,8 @@ def _read_image(path: Path) -> ndarray:
     if needs_tifffile(path):
         return read_tiff(path)
     with Image.open(path) as image:
+        if is_deep(image):
+            return _without_alpha(read_deep(path))
         upright = _upright(image)
         mode = _MODES.get(upright.mode, upright.mode)
         return _as_image_array(upright if mode == upright.mode else upright.convert(mode))
@@ -165,6 +168,11 @@ _MODES = {
     "LAB": "RGB",
     "HSV": "RGB",
 }
+
+
+def _without_alpha(pixels: ndarray) -> ndarray:
+    """(height, width, 2 to 4) -> (height, width, 1 or 3)."""
+    return np.ascontiguousarray(pixels[:, :, : 1 if pixels.shape[2] == 2 else 3])
 
 
 def _as_image_array(image: Image.Image) -> ndarray:
@@ -215,6 +223,8 @@ def _read_mask_pixels(path: Path) -> ndarray:
     if needs_tifffile(path):
         return _without_grey_channels(read_tiff(path), path)
     with Image.open(path) as image:
+        if is_deep(image):
+            return _without_grey_channels(_opaque(read_deep(path)), path)
         upright = _upright(image)
         match upright.mode:
             case "1":
@@ -241,8 +251,12 @@ def _palette_values(image: Image.Image) -> ndarray:
 
 
 def _opaque(pixels: ndarray) -> ndarray:
-    """(height, width, 4) -> (height, width, 3), or (height, width, 1) if alpha is the mask."""
-    color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
+    """(height, width, 2 to 4) -> without alpha, or alpha alone, (height, width, 1), if that is
+    the mask.
+    """
+    if pixels.shape[2] == 3:
+        return pixels
+    color, alpha = pixels[:, :, :-1], pixels[:, :, -1:]
     if (color == color[0, 0]).all() and (alpha != alpha[0, 0]).any():
         return alpha
     return np.where(alpha == 0, np.uint8(0), color)
@@ -253,7 +267,7 @@ def _without_grey_channels(pixels: ndarray, path: Path) -> ndarray:
     if pixels.shape[2] == 3:
         first, second, third = (pixels[:, :, channel] for channel in range(3))
         if not (np.array_equal(first, second) and np.array_equal(second, third)):
-            return pixels
+            return _eight_bit(pixels, path)
     elif pixels.shape[2] != 1:
         raise DataError(
             f"{path} has {pixels.shape[2]} channels; a mask has one, or three for colours"
@@ -265,3 +279,17 @@ def _without_grey_channels(pixels: ndarray, path: Path) -> ndarray:
             raise DataError(f"{path} holds fractions; a mask holds whole numbers or colours")
         values = whole.astype(np.int64)
     return np.ascontiguousarray(values)
+
+
+def _eight_bit(colors: ndarray, path: Path) -> ndarray:
+    """Colours of a deeper file as uint8. Raises DataError where that would change any."""
+    if colors.dtype == np.uint8:
+        return colors
+    for scale in (1, 257, 256):  # how 16 bits are made of 8
+        shallow = np.nan_to_num(colors // scale).clip(0, 255).astype(np.uint8)
+        if np.array_equal(shallow.astype(np.float64) * scale, colors):
+            return shallow
+    raise DataError(
+        f"{path} holds colours that 8 bits per channel cannot tell apart; "
+        "save the mask as PNG with a palette or with 8 bits per channel"
+    )

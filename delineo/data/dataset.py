@@ -35,9 +35,10 @@ class DataConfig(Config):
     """"fit": each image is scaled, aspect ratio kept, to the area of image_size. A number: network
     pixels per image pixel; windows are then cut at random. None: planned."""
     mean: tuple[float, ...] | None = None
-    """Subtracted from each channel, in the file's units. None: planned."""
+    """Subtracted from each channel, in the file's units; one number stands for all channels.
+    None: planned."""
     std: tuple[float, ...] | None = None
-    """Divides each channel, in the file's units. None: planned."""
+    """Divides each channel, in the file's units; one number stands for all. None: planned."""
     workers: int | None = Field(default=None, ge=0)
     """Loader processes. None: none on up to four cores, else half of them, at most 8."""
     class_windows: float = Field(default=0.5, ge=0, le=1)

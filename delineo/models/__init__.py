@@ -3,7 +3,7 @@
 from torch import nn
 
 from .lite_unet import LiteUNet, LiteUNetConfig
-from .resnet_unet import ResNetUNet, ResNetUNetConfig
+from .resnet_unet import ResNetUNet, ResNetUNetConfig, make_encoder
 from .resunet import ResUNet, ResUNetConfig
 from .segnet import SegNet, SegNetConfig
 from .unet import UNet, UNetConfig
@@ -24,6 +24,7 @@ __all__ = [
     "UNet",
     "UNetConfig",
     "build_model",
+    "check_start",
     "describe_start",
 ]
 
@@ -43,6 +44,12 @@ def build_model(config: ModelConfig, in_channels: int, num_classes: int) -> nn.M
             return ResNetUNet(config, in_channels, num_classes)
 
 
+def check_start(config: ModelConfig) -> None:
+    """Raises ConfigError where the first weights cannot be had or are those of another network."""
+    if isinstance(config, ResNetUNetConfig) and config.pretrained:
+        make_encoder(config, in_channels=3)
+
+
 def describe_start(config: ModelConfig) -> str:
     """What a network's first weights are, in words for the log of a training."""
     match config:
@@ -53,7 +60,7 @@ def describe_start(config: ModelConfig) -> str:
         case ResNetUNetConfig():
             return (
                 "from scratch; ImageNet weights would help: "
-                "model.pretrained=FILE, with torchvision's key names"
+                "model.pretrained=FILE (or its address), with torchvision's key names"
             )
         case _:
             return "from scratch"

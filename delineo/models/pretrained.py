@@ -72,40 +72,33 @@ def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def resnet_weights(
-    weights: Mapping[str, Tensor], encoder: nn.Module, source: str
-) -> dict[str, Tensor]:
-    """torchvision's ResNet state as that of `encoder`, its classifier left out.
-
-    Raises ConfigError where `weights` are those of another network; `source` is named in it.
-    """
-    wanted = encoder.state_dict()
+def resnet_weights(weights: Mapping[str, Tensor], in_channels: int) -> dict[str, Tensor]:
+    """torchvision's ResNet state for images of `in_channels`, its classifier left out."""
     chosen = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-    if "conv1.weight" in chosen and chosen["conv1.weight"].ndim == 4:
-        channels = wanted["conv1.weight"].shape[1]
-        chosen["conv1.weight"] = adapt_channels(chosen["conv1.weight"], channels)
+    first = chosen.get("conv1.weight")
+    if first is not None and first.ndim == 4:
+        chosen["conv1.weight"] = adapt_channels(first, in_channels)
     # files from before PyTorch 0.4.1 do not count batches
-    counters = {key: value for key, value in wanted.items() if key.endswith("batches_tracked")}
-    chosen = counters | chosen
-    strange = sorted(wanted.keys() ^ chosen.keys()) or [
-        key for key, value in wanted.items() if chosen[key].shape != value.shape
+    counters = [key.replace("running_mean", "num_batches_tracked") for key in chosen]
+    return {key: torch.tensor(0) for key in counters if key.endswith("batches_tracked")} | chosen
+
+
+def misfits(weights: Mapping[str, Tensor], network: nn.Module) -> list[str]:
+    """Keys that the network does not have, or lacks, or has in another shape."""
+    wanted = network.state_dict()
+    return sorted(wanted.keys() ^ weights.keys()) or [
+        key for key, value in wanted.items() if weights[key].shape != value.shape
     ]
-    if strange:
-        raise ConfigError(
-            f"model.pretrained: {source} holds the weights of another network: {strange[0]} and "
-            f"{len(strange) - 1} more do not fit; take those of the same model.depth"
-        )
-    return chosen
 
 
 def read_weights(source: str, sha256: str | None) -> dict[str, Tensor]:
-    """State from a .pth or .safetensors file or an https address, its hash checked if known.
+    """State from a .pth or .safetensors file or an address of one, its hash checked if known.
 
     An address is downloaded once, into PyTorch's cache. Raises ConfigError with what to do.
     """
     in_name = re.search(r"-([0-9a-f]{8,64})\.[a-z]+$", source)
     expected = sha256 or (in_name[1] if in_name else None)
-    if source.startswith("https://"):
+    if source.startswith(("https://", "http://")):
         path = _downloaded(source, expected)
     else:
         path = Path(source).expanduser()

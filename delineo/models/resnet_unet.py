@@ -14,8 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Config
+from ..errors import ConfigError
 from .blocks import DoubleConv, Width, check_input, make_head, pad_to_multiple
-from .pretrained import read_weights, resnet_weights
+from .pretrained import misfits, read_weights, resnet_weights
 
 STRIDE = 32
 
@@ -29,8 +30,8 @@ class ResNetUNetConfig(Config):
     depth: Literal[18, 34, 50] = 34
     """Layers of the ResNet."""
     pretrained: str | None = None
-    """ImageNet weights with torchvision's key names: a .pth or .safetensors file, or an https
-    address of one. None: start from scratch."""
+    """ImageNet weights with torchvision's key names: a .pth or .safetensors file, or the address
+    of one. None: start from scratch."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,64}$")
     """Beginning of the hash of `pretrained`. None: the eight digits that torchvision's file names
     end with, which an address must have."""
@@ -45,10 +46,7 @@ class ResNetUNet(nn.Module):
         super().__init__()
         self.in_channels = in_channels
         self.pretrained = bool(config.pretrained)
-        self.encoder = ResNetEncoder(config.depth, in_channels)
-        if config.pretrained:
-            weights = read_weights(config.pretrained, config.sha256)
-            self.encoder.load_state_dict(resnet_weights(weights, self.encoder, config.pretrained))
+        self.encoder = make_encoder(config, in_channels)
         *skips, below = self.encoder.channels
         self.decoder = nn.ModuleList()
         for skip, width in zip([*reversed(skips), 0], config.decoder_widths, strict=True):
@@ -70,6 +68,39 @@ class ResNetUNet(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(torch.cat([x, skips.pop()], 1) if skips else x)
         return self.head(x)[:, :, : images.shape[2], : images.shape[3]]
+
+
+def make_encoder(config: ResNetUNetConfig, in_channels: int) -> "ResNetEncoder":
+    """The encoder with its first weights.
+
+    Raises ConfigError where those that the config names cannot be had or are of another network.
+    """
+    encoder = ResNetEncoder(config.depth, in_channels)
+    if config.pretrained:
+        weights = resnet_weights(read_weights(config.pretrained, config.sha256), in_channels)
+        if strange := misfits(weights, encoder):
+            raise ConfigError(_explain_misfit(config, weights, in_channels, strange))
+        encoder.load_state_dict(weights)
+    return encoder
+
+
+def _explain_misfit(
+    config: ResNetUNetConfig, weights: dict[str, Tensor], in_channels: int, strange: list[str]
+) -> str:
+    """Which network the weights are of, if it is another ResNet, and what to do."""
+    found = f"model.pretrained: {config.pretrained} holds the weights of another network"
+    for depth in _LAYERS:
+        with torch.device("meta"):
+            other = ResNetEncoder(depth, in_channels)
+        if not misfits(weights, other):
+            return (
+                f"{found}, a ResNet-{depth}, and model.depth is {config.depth}; set "
+                f"model.depth={depth}, or give the weights of a ResNet-{config.depth}"
+            )
+    return (
+        f"{found} than a ResNet-{config.depth}: {strange[0]} and {len(strange) - 1} more do not "
+        "fit; give a file with torchvision's key names, or leave it out to start from scratch"
+    )
 
 
 class ResNetEncoder(nn.Module):

@@ -52,6 +52,9 @@ class SegNet(nn.Module):
         self.decoder = nn.ModuleList(
             _Level(path, kernel_size, relu=not basic, bias=not basic) for path in mirrored[::-1]
         )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")  # section 3.3
         self.head = make_head(config.width, num_classes, head_kernel_size)
 
     def forward(

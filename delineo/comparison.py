@@ -17,10 +17,10 @@ class Row(NamedTuple):
 
     name: str
     value: float | None
-    interval: list[float] | None
+    interval95: list[float] | None
     difference: float | None
     """Paired, on the same images; None for the reference itself."""
-    difference_interval: list[float] | None
+    difference_interval95: list[float] | None
     verdict: str
     """reference, better, worse, or could be chance."""
 
@@ -34,22 +34,27 @@ class Comparison:
     differences: dict[str, dict[str, dict[str, Any]]]
     """Of each but the reference: its scores minus the reference's, with `interval95`."""
 
-    def rows(self, block: str = "per_image", score: str = "mean_iou") -> list[Row]:
-        """One line for each evaluation, the highest score first."""
-        rows = [self._row(name, block, score) for name in self.evaluations]
+    @property
+    def block(self) -> str:
+        """The average that ranks: `per_image` or `dataset`."""
+        return _main_block(self.evaluations[self.reference])
+
+    def rows(self) -> list[Row]:
+        """Mean IoU of each evaluation, the highest first."""
+        rows = [self._row(name) for name in self.evaluations]
         return sorted(rows, key=lambda row: -1.0 if row.value is None else row.value, reverse=True)
 
-    def _row(self, name: str, block: str, score: str) -> Row:
-        scores = self.evaluations[name].scores[block]
-        value, interval = scores[score], scores["interval95"][score]
+    def _row(self, name: str) -> Row:
+        scores = self.evaluations[name].scores[self.block]
+        value, interval = scores["mean_iou"], scores["interval95"]["mean_iou"]
         if name == self.reference:
             return Row(name, value, interval, None, None, "reference")
-        difference = self.differences[name][block]
-        bounds = difference["interval95"][score]
-        return Row(name, value, interval, difference[score], bounds, _verdict(bounds))
+        difference = self.differences[name][self.block]
+        bounds = difference["interval95"]["mean_iou"]
+        return Row(name, value, interval, difference["mean_iou"], bounds, _verdict(bounds))
 
     def to_json(self) -> dict[str, Any]:
-        """Scores of each, differences to the reference, and the images they share."""
+        """The rows, all scores and differences behind them, and what images they are of."""
         first = self.evaluations[self.reference]
         return {
             "split": first.part,
@@ -57,6 +62,8 @@ class Comparison:
             "task": first.task,
             "classes": list(first.classes),
             "reference": self.reference,
+            "score": f"{self.block}.mean_iou",
+            "rows": [row._asdict() for row in self.rows()],
             "scores": {name: each.scores for name, each in self.evaluations.items()},
             "differences": self.differences,
         }
@@ -79,7 +86,10 @@ def compare(evaluations: Mapping[str, Evaluation], reference: str | None = None)
     }
     differences = {
         name: named_blocks(
-            paired_difference(each.statistic(), base.statistic(), len(base.ids)), base.classes
+            paired_difference(
+                each.statistic(), base.statistic(), len(base.ids), groups=base.groups
+            ),
+            base.classes,
         )
         for name, each in aligned.items()
     }
@@ -104,10 +114,13 @@ def _aligned(name: str, ours: Evaluation, other: str, base: Evaluation) -> Evalu
     return Evaluation(ours.part, ours.task, ours.classes, base.ids, table, ours.confusion)
 
 
+def _main_block(evaluation: Evaluation) -> str:
+    """Per image for binary data, pooled otherwise, where a class may be in few images."""
+    return "per_image" if evaluation.task == "binary" else "dataset"
+
+
 def _main_score(evaluation: Evaluation) -> float:
-    """Mean IoU: per image for binary data, pooled otherwise, where a class may be in few images."""
-    block = "per_image" if evaluation.task == "binary" else "dataset"
-    value = evaluation.scores[block]["mean_iou"]
+    value = evaluation.scores[_main_block(evaluation)]["mean_iou"]
     return -1.0 if value is None else value
 
 

@@ -129,7 +129,7 @@ def compare_grid(
     A cell that fails is named in the result, and the others are finished.
 
     Raises ConfigError for impossible settings, RunError where `out` holds something else or a cell
-    of other settings, DataError where the data has errors, and Interrupted, which says how to go on.
+    of other settings, DataError where the data has errors, Interrupted with how to go on.
     """
     shown, out = progress or NoProgress(), Path(out)
     command = shlex.join(["delineo", "compare", str(source), *overrides, "--out", str(out)])
@@ -187,7 +187,9 @@ def _refuse_what_is_no_grid(path: Path, values: dict[Any, Any]) -> None:
                 f"move its settings there"
             )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("a grid is trained by one process; start delineo compare without torchrun")
+        raise ConfigError(
+            "a grid is trained by one process; start delineo compare without torchrun"
+        )
 
 
 def _refuse_equal_cells(path: Path, cells: Sequence[Cell]) -> None:
@@ -246,7 +248,9 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested sections -> dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return flat
 
 

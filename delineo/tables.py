@@ -9,6 +9,7 @@ from .comparison import Comparison
 from .evaluation import Evaluation
 from .models.catalogue import Network
 from .models.summary import LayerTable, Level
+from .tuning import Tuning
 
 _BLOCKS = {"dataset": "all pixels together", "per_image": "average of images"}
 _LEGEND = (
@@ -32,46 +33,58 @@ def score_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def competition_table(evaluation: Evaluation) -> Table:
+    """The scores by the rules of the two competitions, with 95 % intervals."""
+    scores = evaluation.scores["competition"]
+    table = _table("by the rules of competitions", "", "score [95 %]")
+    if "tgs_precision" in scores:
+        name = "TGS Salt: mean precision over IoU 0.50 to 0.95"
+        table.add_row(name, _mean(scores, "tgs_precision"))
+    table.add_row("Severstal: mean Dice", _mean(scores, "severstal_mean_dice"))
+    if len(evaluation.classes) > 1:
+        for name, value in scores["severstal_dice"].items():
+            table.add_row(
+                Text(f"  {name}"),
+                _cell(value, _bounds(scores["interval95"], "severstal_dice", name)),
+            )
+    return table
+
+
+def tuning_table(tuning: Tuning) -> Table:
+    """Each step and class with what was chosen, and what it gains on images that did not choose."""
+    title = f"val: {tuning.num_images} images, {tuning.score}"
+    table = _table(title, "step", "class", "value", "before", "gain [95 %]", "")
+    calibration = tuning.calibration
+    loss = calibration.gain.to_json()
+    table.add_row(
+        "temperature",
+        "all",
+        f"{calibration.temperature:.3g}",
+        f"loss {calibration.loss[0]:.4f}",
+        _cell(loss["gain"], loss["interval95"], "+"),
+        "kept" if calibration.kept else "not kept",
+    )
+    for step in tuning.steps:
+        gain = _cell(step.gain, step.interval, "+")
+        kept = "kept" if step.kept else "nothing better" if step.gain is None else "not kept"
+        value = f"{step.value:.3g}" if isinstance(step.value, float) else str(step.value)
+        name = step.step.replace("_", " ").removesuffix("s")
+        table.add_row(name, Text(step.of or "all"), value, _cell(step.score), gain, kept)
+    return table
+
+
 def comparison_table(comparison: Comparison) -> Table:
     """Runs, the best first, each with its paired difference to the reference."""
     first = comparison.evaluations[comparison.reference]
-    block = "per_image" if first.task == "binary" else "dataset"
-    title = f"{first.part}: mean IoU, {_BLOCKS[block]}, {len(first.ids)} images"
+    title = f"{first.part}: mean IoU, {_BLOCKS[comparison.block]}, {len(first.ids)} images"
     table = _table(title, "run", "mean IoU [95 %]", "difference [95 %]", "")
-    for row in comparison.rows(block):
-        value = _cell(row.value, row.interval)
-        difference = _cell(row.difference, row.difference_interval, "+")
+    for row in comparison.rows():
+        value = _cell(row.value, row.interval95)
+        difference = _cell(row.difference, row.difference_interval95, "+")
         table.add_row(Text(row.name), value, difference, row.verdict)
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold")
-
-
-def _of_class(scores: dict[str, Any], name: str) -> list[str]:
-    """The cells of one class."""
-    intervals = scores["interval95"]
-    wide = [
-        _cell(scores[score][name], _bounds(intervals, score, name)) for score in ("iou", "dice")
-    ]
-    return [*wide, _cell(scores["precision"][name]), _cell(scores["recall"][name])]
-
-
-def _bounds(intervals: dict[str, Any], score: str, name: str) -> list[float] | None:
-    return (intervals[score] or {}).get(name)
-
-
-def _mean(scores: dict[str, Any], score: str) -> str:
-    return _cell(scores[score], scores["interval95"][score])
-
-
-def _cell(value: float | None, bounds: list[float] | None = None, sign: str = "") -> str:
-    """0.893 [0.871, 0.912], less what is not known; with "+", differences show their sign."""
-    if value is None:
-        return "-"
-    spans = "" if bounds is None else f" \\[{bounds[0]:{sign}.3f}, {bounds[1]:{sign}.3f}]"
-    return f"{value:{sign}.3f}{spans}"
 def network_table(networks: list[Network], in_channels: int, num_classes: int) -> Table:
     """Each network's name, size, source and a line of what it is."""
     title = (
@@ -125,3 +138,32 @@ def _millions(count: int) -> str:
 def _counted(count: int, noun: str) -> str:
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count} {noun if count == 1 else plural}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold")
+
+
+def _of_class(scores: dict[str, Any], name: str) -> list[str]:
+    """The cells of one class."""
+    intervals = scores["interval95"]
+    wide = [
+        _cell(scores[score][name], _bounds(intervals, score, name)) for score in ("iou", "dice")
+    ]
+    return [*wide, _cell(scores["precision"][name]), _cell(scores["recall"][name])]
+
+
+def _bounds(intervals: dict[str, Any], score: str, name: str) -> list[float] | None:
+    return (intervals[score] or {}).get(name)
+
+
+def _mean(scores: dict[str, Any], score: str) -> str:
+    return _cell(scores[score], scores["interval95"][score])
+
+
+def _cell(value: float | None, bounds: list[float] | None = None, sign: str = "") -> str:
+    """0.893 [0.871, 0.912], less what is not known; with "+", differences show their sign."""
+    if value is None:
+        return "-"
+    spans = "" if bounds is None else f" \\[{bounds[0]:{sign}.3f}, {bounds[1]:{sign}.3f}]"
+    return f"{value:{sign}.3f}{spans}"

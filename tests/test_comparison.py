@@ -43,7 +43,7 @@ def test_pairing_tells_apart_what_separate_intervals_do_not():
     ).rows()
     assert better.name == "b"
     assert better.verdict == "better"
-    assert better.interval[0] < worse.interval[1]
+    assert better.interval95[0] < worse.interval95[1]
 
 
 def test_noise_could_be_chance():
@@ -57,7 +57,7 @@ def test_images_are_matched_by_id_not_by_place():
     turned = make_evaluation(HARD[::-1], ids[::-1])
     row = compare({"a": make_evaluation(HARD, ids), "b": turned}).rows()[1]
     assert row.difference == 0
-    assert row.difference_interval == [0, 0]
+    assert row.difference_interval95 == [0, 0]
 
 
 def test_the_mean_of_the_difference_over_classes_and_blocks_is_json():

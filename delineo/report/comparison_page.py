@@ -103,7 +103,8 @@ def axis(values: list[float]) -> tuple[float, float, list[str]]:
         first, last = math.floor(low / step), math.ceil(high / step)
         if last - first < MOST_TICKS:
             break
-    last = max(last, first + 1)
+    if first == last:  # one value, on a tick: room below it, or above where there is none
+        first, last = (first - 1, last) if first else (0, 1)
     return first * step, last * step, [f"{tick * step:.2f}" for tick in range(first, last + 1)]
 
 
@@ -121,15 +122,16 @@ def cautions(record: Record) -> Iterator[Caution]:
     """What to be careful about before a winner is declared."""
     best, number = record["rows"][0], record["num_images"]
     if record["failed"]:
+        all_cells = len(record["models"]) * len(record["losses"])
         yield Caution(
-            f"{len(record['failed'])} of {len(record['models']) * len(record['losses'])} are missing",
+            f"{len(record['failed'])} of {all_cells} are missing",
             f"They failed: {', '.join(record['failed'])}. Why is said below the table.",
         )
     if record["split"] == "test":
         yield Caution(
             "The best of many is flattered",
-            "Whoever comes first of several on these images was lucky as well. Choose by validation "
-            "(--split val) and quote the test score of that choice.",
+            "Whoever comes first of several on these images was lucky as well. Choose by "
+            "validation (--split val) and quote the test score of that choice.",
         )
     else:
         yield Caution(

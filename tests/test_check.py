@@ -65,6 +65,24 @@ def write_splits(root: Path, **parts: range) -> None:
     (root / "splits.json").write_text(json.dumps(named))
 
 
+def test_masks_of_pieces_are_told(shapes):
+    for index in range(3):
+        whole = read(mask_file(shapes, index))
+        left, right = whole.copy(), whole.copy()
+        left[:, 30:], right[:, :30] = 0, 0
+        Image.fromarray(left).save(shapes / "masks" / f"disc{index:02}_mask.png")
+        Image.fromarray(right).save(shapes / "masks" / f"disc{index:02}_mask_1.png")
+        mask_file(shapes, index).unlink()
+    checkup = check_folder(shapes)
+    assert checkup.ok
+    finding = found(checkup, "joined-masks")
+    assert finding.severity == "note"
+    assert finding.message.startswith("3 images with several mask files, 6 in all; they are joined")
+    assert finding.files[:2] == ("masks/disc00_mask.png", "masks/disc00_mask_1.png")
+    shares = [sum(mask.values.values()) for mask in checkup.facts["disc00"].masks]
+    assert shares == [48 * 64]
+
+
 def test_a_clean_folder_passes_in_silence(shapes):
     checkup = check_folder(shapes)
     assert checkup.ok

@@ -269,6 +269,32 @@ def test_a_value_beyond_the_names_makes_0_the_background_of_most_pixels(tmp_path
     np.testing.assert_array_equal(read_all(folder)["a"], blocks(0, 1, 2, 3))
 
 
+@pytest.mark.parametrize(("ones", "high"), [(1, 1), (1, 255), (255, 255), (7, 9)])
+def test_pieces_are_joined(tmp_path: Path, ones: int, high: int) -> None:
+    first, second = blocks(0, ones), np.rot90(blocks(0, high), 2).copy()
+    save(tmp_path, {"a_mask": first, "a_mask_1": second, "b_mask": blocks(0)})
+    for name in ("a", "b"):
+        (tmp_path / f"images/{name}_mask.png").rename(tmp_path / f"images/{name}.png")
+    (tmp_path / "images/a_mask_1.png").unlink()
+    layout, facts, inferred, folder = look(tmp_path)
+    assert [sample.id for sample in layout.samples] == ["a", "b"]
+    assert inferred.task == "binary"
+    expected = (first > 0) | (second > 0)
+    np.testing.assert_array_equal(read_all(folder)["a"], expected)
+    (mask,) = facts["a"].masks
+    assert sorted(mask.values.values()) == sorted([expected.sum(), (~expected).sum()])
+    assert not read_all(folder)["b"].any()
+
+
+def test_pieces_that_cannot_be_joined_are_named(tmp_path: Path) -> None:
+    save(tmp_path, {"a_mask": blocks(0, 255), "a_mask_1": blocks(0, 255)[:-1]})
+    (tmp_path / "images/a_mask.png").rename(tmp_path / "images/a.png")
+    (tmp_path / "images/a_mask_1.png").unlink()
+    (error,) = scan(find_layout(tmp_path))["a"].errors
+    assert "a_mask_1.png cannot be joined" in error.message
+    assert "(23, 32), theirs (24, 32)" in error.message
+
+
 def test_layers(tmp_path: Path) -> None:
     masks = {"fray/a": blocks(0, 255), "crack/a": blocks(255, 0), "crack/b": blocks(0, 255)}
     save(tmp_path, masks)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from delineo.data.layouts import Layout, find_layout
-from delineo.data.samples import MaskFile, MaskLayers, MaskRuns
+from delineo.data.samples import MaskFile, MaskLayers, MaskPieces, MaskRuns
 from delineo.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
@@ -167,6 +167,91 @@ def test_several_masks_of_one_image_are_told(tree: Tree) -> None:
     layout = find_layout(tree("images/a.jpg masks/a.png masks_old/a.png"))
     assert pairs(layout) == {"a": "masks/a.png"}
     assert "masks_old/a.png" in layout.notes[0]
+
+
+def pieces(layout: Layout) -> dict[str, list[str]]:
+    """Id -> files of its mask, below the root."""
+    return {
+        sample.id: [path.relative_to(layout.root).as_posix() for path in sample.mask.paths]
+        for sample in layout.samples
+        if isinstance(sample.mask, MaskPieces)
+    }
+
+
+BUSI = (
+    "{0}benign/benign%(1).png {0}benign/benign%(1)_mask.png {0}benign/benign%(1)_mask_1.png "
+    "{0}benign/benign%(2).png {0}benign/benign%(2)_mask.png "
+    "{0}normal/normal%(1).png {0}normal/normal%(1)_mask.png"
+)
+
+
+@pytest.mark.parametrize("above", ["", "Dataset_BUSI_with_GT/"])
+def test_numbered_masks_beside_images_are_joined(tree: Tree, above: str) -> None:
+    layout = find_layout(tree(BUSI.format(above)))
+    assert pieces(layout) == {
+        "benign (1)": [f"{above}benign/benign (1)_mask.png", f"{above}benign/benign (1)_mask_1.png"]
+    }
+    assert pairs(layout) == {
+        "benign (2)": f"{above}benign/benign (2)_mask.png",
+        "normal (1)": f"{above}normal/normal (1)_mask.png",
+    }
+    assert not layout.unpaired
+    assert {sample.group for sample in layout.samples} == {None}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ("images/a.png masks/a_mask_1.png masks/a_mask_2.png", {"a": 2}),
+        ("images/a.png masks/a_seg.png masks/a_seg2.png masks/b_seg.png", {"a": 2}),
+        ("a.png a_mask.png a_mask_1.png a_mask_2.png", {"a": 3}),
+        # a number that is the image's own
+        ("face_mask_1.jpg face_mask_1_mask.png face_mask_2.jpg face_mask_2_mask.png", {}),
+        ("images/face_mask_1.jpg masks/face_mask_1.png images/face.jpg masks/face.png", {}),
+    ],
+)
+def test_numbered_masks(tree: Tree, files: str, expected: dict[str, int]) -> None:
+    layout = find_layout(tree(files))
+    assert {id: len(paths) for id, paths in pieces(layout).items()} == expected
+    assert len(layout.samples) == len(expected or [name for name in files.split() if "jpg" in name])
+
+
+NUCLEI = (
+    "stage1_train/{0}1/images/{0}1.png stage1_train/{0}1/masks/aa0.png "
+    "stage1_train/{0}1/masks/bb1.png stage1_train/{0}2/images/{0}2.png "
+    "stage1_train/{0}2/masks/cc2.png"
+)
+
+
+def test_a_folder_for_each_image_with_a_mask_for_each_object(tree: Tree) -> None:
+    tests = " ".join(f"stage1_test/e{n}/images/e{n}.png" for n in range(9))
+    layout = find_layout(tree(f"{NUCLEI.format('d')} {tests}"))
+    folder = "stage1_train/d1/masks"
+    assert pieces(layout) == {"d1": [f"{folder}/aa0.png", f"{folder}/bb1.png"]}
+    assert pairs(layout) == {"d2": "stage1_train/d2/masks/cc2.png"}
+    assert not layout.unpaired
+    assert [sample.part for sample in layout.samples] == [None, None]
+    assert layout.declared.classes is None
+    first, second = layout.notes
+    assert first.startswith("2 images lie alone in a folder with 3 masks of other names")
+    assert first.endswith("such as aa0.png of d1.png")
+    assert second == (
+        "9 folders are left out: 9 images without masks, such as stage1_test/e0/images/"
+    )
+
+
+def test_masks_called_alike_in_all_folders_are_no_pieces(tree: Tree) -> None:
+    names = [f"p{n}/images/x{n}.png p{n}/masks/crack.png p{n}/masks/rust.png" for n in range(2)]
+    with pytest.raises(DataError, match="holds no pairs"):
+        find_layout(tree(" ".join(names)))
+    layout = find_layout(tree("p2/images/y.png p2/masks/1.png p2/masks/2.png"))
+    assert list(pieces(layout)) == ["y"]
+
+
+def test_what_is_left_of_a_folder_of_many_is_not_taken_for_a_pair(tree: Tree) -> None:
+    layout = find_layout(tree("p/images/a.png p/images/b7.png p/masks/a.png p/masks/c8.png"))
+    assert pairs(layout) == {"a": "p/masks/a.png"}
+    assert [path.name for path in layout.unpaired] == ["b7.png", "c8.png"]
 
 
 def test_many_small_folders_are_groups(tree: Tree) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from .facts import Facts, FileError, ImageFacts, MaskFacts
 from .findings import Finding, counted
 from .layouts import Layout
+from .samples import MaskPieces
 
 SWAPPED_AXES = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
@@ -14,6 +15,7 @@ SWAPPED_AXES = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 def file_findings(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:
     """All that can be said without knowing what mask values mean."""
     yield from _unpaired(layout)
+    yield from _joined(layout)
     yield from _broken(layout.root, facts)
     yield from _sizes(layout, facts)
     yield from _unclear_orientation(layout, facts)
@@ -53,6 +55,19 @@ def _unpaired(layout: Layout) -> Iterator[Finding]:
             f"{counted(len(layout.unpaired_masks), 'mask')} without an image; left out",
             relative(layout.root, layout.unpaired_masks),
             "Add the images, or correct the masks' names so that stems agree",
+        )
+
+
+def _joined(layout: Layout) -> Iterator[Finding]:
+    pieces = [sample.mask.paths for sample in layout.samples if isinstance(sample.mask, MaskPieces)]
+    if pieces:
+        number = sum(map(len, pieces))
+        yield Finding(
+            "joined-masks",
+            "note",
+            f"{counted(len(pieces), 'image')} with several mask files, {number:,} in all; "
+            "they are joined: what is foreground in any of them is foreground",
+            relative(layout.root, (path for paths in pieces for path in paths)),
         )
 
 

@@ -1,6 +1,6 @@
 """How mask pixels become class indices: inferred once for a folder, then applied to each mask."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from numpy import ndarray
 from ..errors import ConfigError, DataError
 from .declared import BACKGROUND_NAMES, Declared, class_index, task_and_classes
 from .facts import Facts, MaskFacts
-from .images import read_mask_pixels
+from .images import read_mask_pieces, read_mask_pixels
 from .layouts import Layout
 from .mask_values import (
     Color,
@@ -30,6 +30,7 @@ from .samples import (
     Encoding,
     MaskFile,
     MaskLayers,
+    MaskPieces,
     MaskRuns,
     Sample,
     Task,
@@ -64,7 +65,7 @@ def infer_encoding(layout: Layout, facts: Mapping[str, Facts]) -> Inferred:
             return Inferred(task, classes, Encoding(), ())
         case MaskLayers():
             return _infer_layers(declared, masks)
-        case MaskFile():
+        case MaskFile() | MaskPieces():
             return _infer_files(declared, masks)
 
 
@@ -254,10 +255,12 @@ def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndar
     """
     match sample.mask:
         case MaskFile(path):
-            return _read_encoded(path, folder.encoding)
+            return _read_encoded([path], folder.encoding)
+        case MaskPieces(paths):
+            return _read_encoded(paths, folder.encoding)
         case MaskLayers(paths):
             layers = [
-                np.zeros(size, np.uint8) if p is None else _read_encoded(p, folder.encoding)
+                np.zeros(size, np.uint8) if p is None else _read_encoded([p], folder.encoding)
                 for p in paths
             ]
             if len({layer.shape for layer in layers}) > 1:
@@ -269,13 +272,14 @@ def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndar
             return layers[0] if folder.task == "binary" else layers
 
 
-def _read_encoded(path: Path, encoding: Encoding) -> ndarray:
+def _read_encoded(paths: Sequence[Path], encoding: Encoding) -> ndarray:
     try:
-        return encode_mask(read_mask_pixels(path), encoding)
+        joined = read_mask_pieces(paths) if len(paths) > 1 else read_mask_pixels(paths[0])
+        return encode_mask(joined, encoding)
     except DataError as error:
-        if str(path) in str(error):
+        if any(str(path) in str(error) for path in paths):
             raise
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{paths[0]}: {error}") from None
 
 
 def _decoded(

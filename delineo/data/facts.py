@@ -54,7 +54,7 @@ class MaskFacts:
     """RGB -> pixels; empty for grey and palette masks."""
     digest: str
     path: Path | None = None
-    """None for run-length codes."""
+    """None for run-length codes; of several files joined the first."""
     layer: int | None = None
     """The class index of a layer or a run-length code; None where the pixels say the class."""
 

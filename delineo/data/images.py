@@ -5,6 +5,7 @@ Pictures come upright: the EXIF orientation is applied, to masks as well.
 
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def read_mask_pixels(path: Path) -> ndarray:
     varies, it is the mask. Raises DataError as `read_image`.
     """
     return _guarded(path, _read_mask_pixels)
+
+
+def read_mask_pieces(paths: Sequence[Path]) -> ndarray:
+    """One mask, (height, width), from several that each show a part of it.
+
+    Where every piece holds 0 and one other value, what is not 0 in any is foreground: 1, 255 or
+    65535 if that is the largest value, else 255. Otherwise the largest value of each pixel holds.
+    Raises DataError as `read_image`, and for pieces in colours or of different sizes.
+    """
+    pieces = [read_mask_pixels(path) for path in paths]
+    for path, piece in zip(paths, pieces, strict=True):
+        if piece.ndim == 3 or piece.shape != pieces[0].shape:
+            raise DataError(
+                f"{path} cannot be joined with the other masks of its image, such as {paths[0]}: "
+                f"its shape is {piece.shape}, theirs {pieces[0].shape}; all must be grey and of "
+                "one size"
+            )
+    joined = np.maximum.reduce(pieces)
+    if any(((piece != 0) & (piece != piece.max())).any() for piece in pieces):
+        return joined
+    top = int(joined.max())
+    foreground = np.uint16(65535) if top == 65535 else np.uint8(1 if top == 1 else 255)
+    return (joined > 0) * foreground
 
 
 def write_mask(path: Path, mask: ndarray, palette: bytes | None = None) -> None:

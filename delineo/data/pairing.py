@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .declared import Declared
-from .samples import MaskFile, MaskLayers, Sample
+from .samples import MaskFile, MaskLayers, MaskPieces, Sample
 from .tree import (
     File,
     Folder,
@@ -16,6 +16,7 @@ from .tree import (
     image_files,
     mask_base,
     mask_rank,
+    piece_base,
 )
 
 _PHOTO_SUFFIXES = (".jpg", ".jpeg")
@@ -40,7 +41,8 @@ def find_pairs(root: Path, declared: Declared) -> Found | None:
     images, masks, name = _by_role(root, declared)
     by_hand = [mask for mask in masks if _drawn_by_hand(mask)] or masks
     matches, spare_images, spare_masks = _match(images, by_hand)
-    if not matches:
+    lonely, spare_images, spare_masks = _match_lonely(images, spare_images, spare_masks)
+    if not matches and not lonely:
         return None
     classes = _layer_classes(matches, declared)
     if classes:
@@ -50,6 +52,10 @@ def find_pairs(root: Path, declared: Declared) -> Found | None:
     else:
         samples = [_single(image, hits) for image, hits in matches]
         known, notes = Declared(classes=_named_by_stems(samples)), _unused(root, matches)
+    if lonely:
+        samples += [_joined(image, hits) for image, hits in lonely]
+        notes = [*notes, _lonely_note(lonely)]
+        matches += lonely
     used = {image.folder for image, _ in matches}
     used_masks = {mask.folder for _, hits in matches for mask in hits}
     notes += _folders_left_out(root, spare_images, used, "images without masks")
@@ -70,9 +76,14 @@ def _by_role(root: Path, declared: Declared) -> tuple[list[File], list[File], st
     folders: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     for names, path in image_files(root):
         folders[names].append(path)
+    described = {names: _described(names, declared) for names in folders}
+    said = declared.images or declared.masks
+    if not said and all(folder and folder.role == "mask" for folder in described.values()):
+        # a folder above all others is called by its masks: Dataset_with_GT
+        described = {names: replace(describe(names), role=None) for names in folders}
     images, masks, mixed = [], [], False
     for names, paths in folders.items():
-        folder = _described(names, declared)
+        folder = described[names]
         if folder is None:
             continue
         inside = set() if folder.role == "mask" else _masks_among(paths, folder)
@@ -103,10 +114,17 @@ def _masks_among(paths: list[Path], folder: Folder) -> set[Path]:
     plain = {path.stem for path in paths if path not in marked}
     plain |= {image_base(stem) for stem in plain}
     found = {path for path in marked if mask_base(path.stem) in plain}
+    if found or folder.role is None:
+        bases = {path: mask_base(piece_base(path.stem)) for path in paths if _is_piece(path)}
+        found |= {path for path, base in bases.items() if base in plain}
     if not found and folder.role is None:
         photos = {path.stem for path in paths if path.suffix.lower() in _PHOTO_SUFFIXES}
         found = {p for p in paths if p.suffix.lower() not in _PHOTO_SUFFIXES and p.stem in photos}
     return found
+
+
+def _is_piece(path: Path) -> bool:
+    return piece_base(path.stem) != path.stem
 
 
 def _drawn_by_hand(mask: File) -> bool:
@@ -143,6 +161,41 @@ def _match(images: list[File], masks: list[File]) -> tuple[list[Match], list[Fil
 Key = Callable[[File], Hashable]
 
 
+def _match_lonely(
+    every: list[File], images: list[File], masks: list[File]
+) -> tuple[list[Match], list[File], list[File]]:
+    """Images alone in a folder of their own, with all masks there, whatever these are called.
+
+    `every` are all images, `images` and `masks` what is left. A mask's name without a number that
+    comes again in other folders is rather that of a class.
+    """
+    times = Counter(mask.stem for mask in masks)
+    there: dict[Hashable, list[File]] = defaultdict(list)
+    for mask in masks:
+        if times[mask.stem] == 1 or any(map(str.isdigit, mask.stem)):
+            there[_same_place(mask)].append(mask)
+    inhabitants = Counter(map(_same_place, every))
+    matches = [
+        (image, there[_same_place(image)])
+        for image in images
+        if image.folder.place
+        and inhabitants[_same_place(image)] == 1
+        and _same_place(image) in there
+    ]
+    taken = {file.path for image, hits in matches for file in (image, *hits)}
+    left = [[file for file in files if file.path not in taken] for files in (images, masks)]
+    return matches, left[0], left[1]
+
+
+def _lonely_note(lonely: list[Match]) -> str:
+    image, hits = lonely[0]
+    masks = sum(len(hits) for _, hits in lonely)
+    return (
+        f"{len(lonely)} images lie alone in a folder with {masks} masks of other names: those in "
+        f"one folder are the image's, such as {hits[0].path.name} of {image.path.name}"
+    )
+
+
 def _match_by(images: list[File], masks: list[File], of_image: Key, of_mask: Key) -> list[Match]:
     """Images whose key no other image has, with all masks that have it too."""
     by_key: dict[Hashable, list[File]] = defaultdict(list)
@@ -173,7 +226,7 @@ def _stem(file: File) -> str:
 
 
 def _mask_base(file: File) -> str:
-    return mask_base(file.stem)
+    return mask_base(piece_base(file.stem))
 
 
 def _image_base(file: File) -> str:
@@ -217,32 +270,44 @@ def _layered(image: File, hits: list[File], classes: tuple[str, ...]) -> Sample:
 
 
 def _single(image: File, hits: list[File]) -> Sample:
-    return Sample(image.stem, image.path, MaskFile(_best(hits).path), part=image.folder.part)
+    return _joined(image, _best(hits))
 
 
-def _best(hits: list[File]) -> File:
-    """The mask in the plainest folder, of the kind that says most."""
-    return min(hits, key=lambda m: (bool(m.folder.variant), mask_rank(m.stem), m.path))
+def _joined(image: File, pieces: list[File]) -> Sample:
+    paths = sorted(piece.path for piece in pieces)
+    mask = MaskPieces(tuple(paths)) if len(paths) > 1 else MaskFile(paths[0])
+    return Sample(image.stem, image.path, mask, part=image.folder.part)
+
+
+def _best(hits: list[File]) -> list[File]:
+    """The mask in the plainest folder, of the kind that says most; with it those that only a
+    number sets apart from it.
+    """
+    best = min(hits, key=lambda m: (bool(m.folder.variant), mask_rank(piece_base(m.stem)), m.path))
+    kind = best.folder, piece_base(best.stem)
+    return [mask for mask in hits if (mask.folder, piece_base(mask.stem)) == kind]
 
 
 def _unused(root: Path, matches: list[Match]) -> list[str]:
-    """A note if images have more than one mask file."""
-    several = [(image, hits) for image, hits in matches if len(hits) > 1]
+    """A note if images have mask files of more than one kind."""
+    several = [(image, hits) for image, hits in matches if len(hits) > len(_best(hits))]
     if not several:
         return []
     image, hits = several[0]
-    used = _best(hits)
-    others = [str(mask.path.relative_to(root)) for mask in hits if mask is not used]
+    others = [str(mask.path.relative_to(root)) for mask in hits if mask not in _best(hits)]
     note = (
         f"{len(several)} images have more than one mask file; of {image.path.name}, "
-        f"{used.path.relative_to(root)} is used and not {', '.join(others)}"
+        f"{_best(hits)[0].path.relative_to(root)} is used and not {', '.join(others)}"
     )
     return [note]
 
 
 def _folders_left_out(root: Path, spare: list[File], used: set[Folder], what: str) -> list[str]:
-    """A note for each folder without a single pair."""
+    """A note for each folder without a single pair, or one where there are many."""
     counts = Counter(file.path.parent for file in spare if file.folder not in used)
+    if len(counts) >= MANY_FOLDERS:
+        first = min(counts).relative_to(root)
+        return [f"{len(counts)} folders are left out: {counts.total()} {what}, such as {first}/"]
     return [
         f"{folder.relative_to(root)}/ is left out: {number} {what}"
         for folder, number in sorted(counts.items())
@@ -252,7 +317,8 @@ def _folders_left_out(root: Path, spare: list[File], used: set[Folder], what: st
 def _named_by_stems(samples: list[Sample]) -> tuple[str, ...] | None:
     """ID_lesion.png everywhere: the class is called lesion."""
     masks = [sample.mask.path.stem for sample in samples if isinstance(sample.mask, MaskFile)]
-    return ("lesion",) if all(stem.lower().endswith("_lesion") for stem in masks) else None
+    told = masks and all(stem.lower().endswith("_lesion") for stem in masks)
+    return ("lesion",) if told else None
 
 
 MANY_FOLDERS = 8

@@ -21,6 +21,13 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class MaskPieces:
+    """Several grey image files, such as one per object, that are one mask once joined."""
+
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class MaskLayers:
     """One binary image file per class, in class order; None where a class is absent."""
 
@@ -34,7 +41,7 @@ class MaskRuns:
     runs: tuple[tuple[int, str], ...]
 
 
-MaskSource = MaskFile | MaskLayers | MaskRuns
+MaskSource = MaskFile | MaskPieces | MaskLayers | MaskRuns
 
 
 @dataclass(frozen=True)

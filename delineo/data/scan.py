@@ -10,10 +10,10 @@ import numpy as np
 from ..errors import DataError
 from ..progress import NoProgress, Progress
 from .facts import Facts, FileError, ImageFacts, MaskFacts, image_facts, mask_facts
-from .images import read_image, read_mask_pixels, read_orientation
+from .images import read_image, read_mask_pieces, read_mask_pixels, read_orientation
 from .layouts import Layout
 from .rle import decode
-from .samples import MaskFile, MaskLayers, MaskRuns, Sample
+from .samples import MaskFile, MaskLayers, MaskPieces, MaskRuns, Sample
 
 __all__ = ["Facts", "FileError", "ImageFacts", "MaskFacts", "scan"]
 
@@ -61,6 +61,8 @@ def _mask_facts(
     match sample.mask:
         case MaskFile(path):
             yield from _try(lambda: read_mask_pixels(path), path, None, errors)
+        case MaskPieces(paths):
+            yield from _try(lambda: read_mask_pieces(paths), paths[0], None, errors)
         case MaskLayers(paths):
             for layer, path in enumerate(paths):
                 if path is not None:

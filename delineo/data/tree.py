@@ -136,6 +136,12 @@ def mask_base(stem: str) -> str:
     return _stripped(stem, _MASK_END, _MASK_START)
 
 
+def piece_base(stem: str) -> str:
+    """The stem without the number of one of several masks: 0cdf_mask_2 -> 0cdf_mask."""
+    match = _PIECE_END.fullmatch(stem)
+    return match[1] if match else stem
+
+
 def image_base(stem: str) -> str:
     """The stem without what marks it as an image: 104_sat -> 104."""
     return _stripped(stem, _IMAGE_END, _IMAGE_START)
@@ -155,6 +161,7 @@ def _pattern(words: tuple[str, ...], at_end: bool) -> re.Pattern[str]:
 
 
 _MASK_END, _MASK_START = _pattern(MASK_ENDINGS, True), _pattern(MASK_STARTS, False)
+_PIECE_END = re.compile(rf"(.+[_\-. ](?:{'|'.join(MASK_ENDINGS)}))[_\-. ]?\d+", re.IGNORECASE)
 _IMAGE_END, _IMAGE_START = _pattern(IMAGE_ENDINGS, True), _pattern(IMAGE_STARTS, False)
 
 

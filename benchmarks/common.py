@@ -1,18 +1,21 @@
 """What the benchmarks share: where the data is, one training from the command line, a record."""
 
 import json
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from delineo.machine import describe_machine
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
 RESULTS = REPOSITORY / "benchmarks" / "results"
+RUNS = REPOSITORY / "runs"
 
 
 def delineo(*arguments: str) -> float:
@@ -22,26 +25,45 @@ def delineo(*arguments: str) -> float:
     return time.monotonic() - started
 
 
-def train_and_test(data: Path, *settings: str, keep: Path | None = None) -> dict[str, Any]:
-    """Train on `data` with `settings`, judge on its test part; the run is kept at `keep`."""
-    run = keep or Path(tempfile.mkdtemp()) / "run"
-    seconds = delineo("train", str(data), *settings, "--out", str(run))
+def train_and_test(name: str, source: Path | str, *settings: str) -> dict[str, Any]:
+    """Train on a folder or by a recipe into runs/NAME, anew, and judge on the test part."""
+    run = RUNS / name
+    shutil.rmtree(run, ignore_errors=True)
+    seconds = delineo("train", str(source), *settings, "--out", str(run))
     delineo("evaluate", str(run), "--split", "test")
+    return {"settings": list(settings), "train_seconds": round(seconds, 1), **figures_of(run)}
+
+
+def figures_of(run: Path) -> dict[str, Any]:
+    """What a run reached and what it took, from its files."""
     test = json.loads((run / "evaluation-test.json").read_text())
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     return {
-        "data": data.name,
-        "settings": list(settings),
-        "train_seconds": round(seconds, 1),
+        "data": Path(recipe["data"]["path"]).name,
         "peak_memory_mb": epochs[-1]["peak_memory_mb"],
         "epochs": len(epochs),
-        "windows_seen": epochs[-1]["step"] * _batch_size(run),
-        "image_size": _recipe(run)["data"]["image_size"],
+        "windows_seen": epochs[-1]["step"] * recipe["batch_size"],
+        "image_size": recipe["data"]["image_size"],
         "num_test_images": test["num_images"],
         "per_image": _means(test["per_image"]),
         "dataset": _means(test["dataset"]),
         "iou_by_class": test["dataset"]["iou"],
+        "competition": test.get("competition"),
+        "nothing": _nothing_predicted(test) if test["task"] == "multilabel" else None,
     }
+
+
+def _nothing_predicted(test: dict[str, Any]) -> dict[str, Any]:
+    """What empty masks for all images would score by Severstal's rule: the share of empty ones."""
+    images = test["images"]
+    empty = [
+        [tp + fn == 0 for tp, fn in zip(*pair, strict=True)]
+        for pair in zip(images["tp"], images["fn"], strict=True)
+    ]
+    shares = [sum(each) / len(empty) for each in zip(*empty, strict=True)]
+    by_class = dict(zip(test["classes"], shares, strict=True))
+    return {"severstal_dice": by_class, "severstal_mean_dice": sum(shares) / len(shares)}
 
 
 def _means(scores: dict[str, Any]) -> dict[str, Any]:
@@ -49,16 +71,6 @@ def _means(scores: dict[str, Any]) -> dict[str, Any]:
     return {
         name: {"value": scores[name], "interval95": scores["interval95"][name]} for name in names
     }
-
-
-def _recipe(run: Path) -> dict[str, Any]:
-    import yaml
-
-    return yaml.safe_load((run / "recipe.yaml").read_text())
-
-
-def _batch_size(run: Path) -> int:
-    return _recipe(run)["batch_size"]
 
 
 def record(name: str, figures: Any) -> None:

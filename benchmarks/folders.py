@@ -19,4 +19,4 @@ FOLDERS = (
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or FOLDERS:
-        record(f"folder-{name}", train_and_test(SHARED / name, "budget=5m"))
+        record(f"folder-{name}", train_and_test(f"folder-{name}", SHARED / name, "budget=5m"))

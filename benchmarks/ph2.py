@@ -16,4 +16,4 @@ if __name__ == "__main__":
     wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
     for name, settings in RUNS.items():
         if wanted in (name, "all"):
-            record(f"ph2-{name}", train_and_test(SHARED / "ph2", *settings))
+            record(f"ph2-{name}", train_and_test(f"ph2-{name}", SHARED / "ph2", *settings))

@@ -27,61 +27,79 @@ TRAININGS = {
     "folder-voc2012": ("PASCAL VOC, 21 classes, `budget=5m`", "dataset", ""),
     "folder-thin": ("drawn cracks, 1 % foreground, `budget=5m`", "dataset", ""),
 }
+MACHINES = {
+    "A": "2 cores of a shared server (AMD EPYC, bf16, 25 GB), no GPU",
+    "B": "2 cores of a shared server (Intel(R) Xeon(R) Processor, no bf16, 25 GB), no GPU",
+}
 
 
 def figures_table() -> str:
     """Markdown: one table of scores, one of speeds, and the machine they were measured on."""
     results = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     lines = [
-        "| data, defaults | test mean IoU [95 %] | average | mark | training | peak memory |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| data, defaults | test mean IoU [95 %] | average | mark | training | memory | machine |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     lines += [
-        _training_row(results[name]["figures"], *row)
-        for name, row in TRAININGS.items()
-        if name in results
+        _training_row(results[name], *row) for name, row in TRAININGS.items() if name in results
     ]
-    machine = next(iter(results.values()))["machine"]
-    lines += ["", *_speed_lines(results), "", _machine_line(machine)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_speed_lines(results), "", _machine_line()])
 
 
-def _training_row(figures: dict[str, Any], name: str, average: str, mark: str) -> str:
+def _training_row(result: dict[str, Any], name: str, average: str, mark: str) -> str:
+    figures = result["figures"]
     score = figures[average]["mean_iou"]
     low, high = score["interval95"]
     minutes, seconds = divmod(round(figures["train_seconds"]), 60)
     kind = {"per_image": "of images", "dataset": "all pixels together"}[average]
     return (
         f"| {name} | **{score['value']:.3f}** [{low:.3f}, {high:.3f}] | {kind} | {mark} "
-        f"| {minutes}m{seconds:02d}s | {figures['peak_memory_mb'] / 1000:.1f} GB |"
+        f"| {minutes}m{seconds:02d}s | {figures['peak_memory_mb'] / 1000:.1f} GB "
+        f"| {_letter(result)} |"
     )
 
 
 def _speed_lines(results: dict[str, Any]) -> list[str]:
-    lines = ["| what | figure | mark |", "| --- | --- | --- |"]
+    lines = ["| what | figure | mark | machine |", "| --- | --- | --- | --- |"]
     if "throughput" in results:
         speed = results["throughput"]["figures"]
         lines.append(
             f"| U-Net (64 wide, 128x128) training, images/s: plain fp32 loop → Delineo | "
             f"{speed['plain_images_per_second']} → {speed['delineo_images_per_second']}, "
-            f"{speed['ratio_median']} times | 4 times |"
+            f"{speed['ratio_median']} times | 4 times | {_letter(results['throughput'])} |"
         )
     if "loading" in results:
         share = results["loading"]["figures"]["share_of_step"]
-        lines.append(f"| loading as a share of a step, Carvana | {100 * share:.1f} % | 5 % |")
+        lines.append(
+            f"| loading as a share of a step, Carvana | {100 * share:.1f} % | 5 % "
+            f"| {_letter(results['loading'])} |"
+        )
     if "startup" in results:
         start = results["startup"]["figures"]
-        lines.append(f"| `import delineo` | {start['import delineo']} s | 0.2 s |")
-        lines.append(f"| `delineo --help` | {start['delineo --help']} s | 0.3 s |")
+        letter = _letter(results["startup"])
+        lines.append(f"| `import delineo` | {start['import delineo']} s | 0.2 s | {letter} |")
+        lines.append(f"| `delineo --help` | {start['delineo --help']} s | 0.3 s | {letter} |")
     return lines
 
 
-def _machine_line(machine: dict[str, Any]) -> str:
+def _letter(result: dict[str, Any]) -> str:
+    return next(letter for letter, name in MACHINES.items() if _described(result) == name)
+
+
+def _described(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    bf16 = "bf16" if machine["bf16"] else "no bf16"
     return (
-        f"Measured on {machine['cores']} cores of a shared server ({machine['processor']}, "
-        f"{'bf16, ' if machine['bf16'] else ''}{machine['memory_gb']:.0f} GB), no GPU; medians and "
-        "ratios of runs in turn. Each row is one script in `benchmarks/`, its JSON in "
-        "`benchmarks/results/`."
+        f"{machine['cores']} cores of a shared server ({machine['processor']}, {bf16}, "
+        f"{machine['memory_gb']:.0f} GB), no GPU"
+    )
+
+
+def _machine_line() -> str:
+    machines = "; ".join(f"{letter}: {name}" for letter, name in MACHINES.items())
+    return (
+        f"Machines: {machines}. Medians and ratios of runs in turn. Each row is one script in "
+        "`benchmarks/`, its JSON in `benchmarks/results/`."
     )
 
 

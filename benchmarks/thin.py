@@ -53,4 +53,4 @@ def write_folder(root: Path) -> Path:
 
 if __name__ == "__main__":
     folder = write_folder(Path(tempfile.mkdtemp()) / "cracks")
-    record("folder-thin", train_and_test(folder, "budget=5m"))
+    record("folder-thin", train_and_test("folder-thin", folder, "budget=5m"))

@@ -30,7 +30,8 @@ ENOUGH_DETAIL = 0.97  # the scale at which windows are cut keeps this
 UNHURRIED_SIDE = 288  # without a budget
 UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest and most windows without a budget
 PASSES = 20  # how often an image should be seen before resolution is worth more
-HURRIED_WINDOWS = (1_500, 8_000)  # as many windows must fit into a budget
+BINARY_PASSES = 8  # the same for one class, which is learned sooner and lost at its edges
+HURRIED_WINDOWS = (2_000, 8_000)  # as many windows must fit into a budget
 FEW_STEPS = 1000  # below this, smaller batches are worth their noise
 MOST_WEIGHT = 10.0  # of a rare class over the most frequent
 MOST_LAYER_WEIGHT = 4.0  # of a pixel where a rare layer is true over one where it is not
@@ -276,7 +277,8 @@ def _within(
     reading = min((train + val) * probe.read_seconds, seconds / 4)
     usable = seconds * (1 - RESERVE_SHARE) - reading
     per_pixel = timing.train_window / _area(trial)
-    needed = min(max(PASSES * train, HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
+    passes = BINARY_PASSES if folder.task == "binary" else PASSES
+    needed = min(max(passes * train, HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
     affordable = usable * (1 - VALIDATION_SHARE) / (needed * per_pixel)
     recipe = _with_affordable_size(recipe, probe, affordable)
     view = _view_area(recipe, probe) / _view_area(trial, probe)

@@ -191,7 +191,8 @@ def test_rare_classes_weigh_more_but_not_without_limit() -> None:
 
 def test_the_normalisation_has_a_number_for_each_channel(plain: DataFolder) -> None:
     with pytest.raises(ConfigError, match=r"data\.mean must have one number for each of the 3"):
-        planned(plain, None, PIXEL, "data.mean=[1]")
+        planned(plain, None, PIXEL, "data.mean=[1,2]")
+    assert planned(plain, None, PIXEL, "data.mean=[1]").data.mean == (1.0, 1.0, 1.0)
 
 
 def test_a_budget_that_is_spent_already_still_gives_a_plan(plain: DataFolder) -> None:

@@ -1,0 +1,142 @@
+"""The published systems on their data: what was published, what comes out here.
+
+    python benchmarks/reproduce.py [--full] [NAME ...]
+
+With --full the recipes as they are, for a GPU; without, what two CPU cores can do: networks 16 wide
+at half the size, and fewer epochs where a row says so. Each row trains into runs/NAME and is
+recorded in benchmarks/results/reproduce-NAME.json; `python benchmarks/reproduction.py` writes the
+tables. The rows of Delineo's defaults are those of benchmarks/folders.py.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from common import RUNS, SHARED, delineo, record, train_and_test
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training of a published system."""
+
+    recipe: str
+    data: str
+    settings: tuple[str, ...] = ()
+    """Beyond the recipe, at full width too."""
+    small: tuple[str, ...] = ()
+    """On a CPU."""
+
+
+UNET_ON_TILES = "model={name: unet, width: 64}"
+SMALL_UNET_ON_TILES = "model={name: unet, width: 16}"
+
+ROWS = {
+    "carvana-unet": Row(
+        "unet_carvana.yaml",
+        "carvana",
+        small=("model.width=16", "data.image_size=[160,240]", "optimizer.lr=4e-4", "batch_size=8"),
+    ),
+    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt", small=("epochs=16",)),
+    "voc-unet": Row(
+        "unet_voc.yaml",
+        "voc2012",
+        small=("model.width=16", "data.image_size=[112,112]", "data.scale=0.5", "epochs=40"),
+    ),
+    "voc-resnet_unet": Row(
+        "resnet_unet_voc.yaml",
+        "voc2012",
+        small=("model.depth=18", "data.image_size=[112,112]", "data.scale=0.5", "epochs=40"),
+    ),
+    "tiles-resunet": Row(
+        "resunet_severstal.yaml",
+        "magnetic_tile_severstal_format",
+        small=("model.width=16", "data.image_size=[128,128]", "data.scale=0.5", "epochs=12"),
+    ),
+    "tiles-unet": Row(
+        "resunet_severstal.yaml",
+        "magnetic_tile_severstal_format",
+        (UNET_ON_TILES,),
+        small=(
+            SMALL_UNET_ON_TILES,
+            "data.image_size=[128,128]",
+            "data.scale=0.5",
+            "epochs=12",
+        ),
+    ),
+    "camvid-segnet": Row(
+        "segnet_camvid.yaml",
+        "camvid",
+        small=("model.width=16", "data.image_size=[180,240]", "epochs=30"),
+    ),
+}
+TUNED = ("tgs-unet",)
+"""Rows whose threshold is chosen on validation before they are judged once more."""
+PAIRS = {"tgs": ("tgs-unet", "folder-tgs_salt"), "tiles": ("tiles-unet", "tiles-resunet")}
+"""Rows that are compared on the same images; each difference is second minus first."""
+GRID = "ph2_comparison"
+SMALL_GRID = ("model.width=16", "data.image_size=[128,128]", "epochs=16", "epoch_size=200")
+
+
+def reproduce(name: str, full: bool) -> None:
+    """Train, judge and record one row."""
+    if name == GRID:
+        reproduce_grid(full)
+        return
+    row = ROWS[name]
+    settings = (f"data.path={SHARED / row.data}", *row.settings, *(() if full else row.small))
+    figures = train_and_test(name, row.recipe, *settings)
+    if name in TUNED:
+        figures["tuned"] = tune_and_test(name)
+    record_row(name, row.recipe, row.data, (*row.settings, *(() if full else row.small)), figures)
+
+
+def tune_and_test(name: str) -> dict[str, Any]:
+    """Fit what turns probabilities into masks on validation, and judge on test again."""
+    run = RUNS / name
+    delineo("tune", str(run))
+    delineo("evaluate", str(run), "--split", "test")
+    return json.loads((run / "evaluation-test.json").read_text())
+
+
+def reproduce_grid(full: bool) -> None:
+    settings = () if full else SMALL_GRID
+    out = RUNS / GRID
+    seconds = delineo(
+        "compare",
+        f"{GRID}.yaml",
+        f"data.path={SHARED / 'ph2'}",
+        *settings,
+        *("--out", str(out)),
+    )
+    comparison = json.loads((out / "comparison.json").read_text())
+    figures = {"train_seconds": round(seconds, 1), "comparison": comparison}
+    record_row(GRID, f"{GRID}.yaml", "ph2", settings, figures)
+
+
+def record_row(
+    name: str, recipe: str, data: str, settings: tuple[str, ...], figures: dict[str, Any]
+) -> None:
+    """Record with the command that repeats it, whose paths are those of a checkout."""
+    verb = "compare" if name == GRID else "train"
+    quoted = [f"'{setting}'" if " " in setting else setting for setting in settings]
+    command = ["delineo", verb, f"recipes/{recipe}", f"data.path=../shared/data/{data}", *quoted]
+    figures["command"] = " ".join([*command, "--out", f"runs/{name}"])
+    figures["settings"] = list(settings)
+    record(f"reproduce-{name}", figures)
+
+
+def compare_pairs() -> None:
+    """Record the paired differences of those pairs whose runs are there."""
+    for name, pair in PAIRS.items():
+        if all((RUNS / run / "evaluation-test.json").exists() for run in pair):
+            file = RUNS / f"pair-{name}.json"
+            delineo("compare", *(str(RUNS / run) for run in pair), "--json", str(file))
+            record(f"pair-{name}", json.loads(file.read_text()))
+
+
+if __name__ == "__main__":
+    wanted = [argument for argument in sys.argv[1:] if argument != "--full"]
+    for name in wanted or [*ROWS, GRID]:
+        reproduce(name, full="--full" in sys.argv)
+    compare_pairs()

@@ -1,0 +1,270 @@
+"""Write the tables of docs/reproduction.md from benchmarks/results/*.json.
+
+python benchmarks/reproduction.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BENCHMARKS = Path(__file__).resolve().parent
+RESULTS = BENCHMARKS / "results"
+PAGE = BENCHMARKS.parent / "docs" / "reproduction.md"
+START, END = "<!-- tables: written by benchmarks/reproduction.py -->", "<!-- end of tables -->"
+
+
+class Line(NamedTuple):
+    """One row of the page: where its figures are and what was published."""
+
+    result: str
+    system: str
+    score: tuple[str, ...]
+    """Where the score stands among the figures."""
+    published: str
+    full_width: str
+    """What of the published system the recorded run has; empty: everything."""
+
+
+NARROW = "16 wide, half size"
+LINES = (
+    Line("reproduce-carvana-unet", "U-Net", ("per_image", "mean_dice"), "0.9919", NARROW),
+    Line("folder-carvana", "Delineo's defaults", ("per_image", "mean_dice"), "", ""),
+    Line("reproduce-tgs-unet", "U-Net, 16 to 256", ("per_image", "mean_iou"), "none", ""),
+    Line("folder-tgs_salt", "Delineo's defaults", ("per_image", "mean_iou"), "", ""),
+    Line("reproduce-voc-unet", "U-Net of three levels", ("dataset", "mean_iou"), "none", NARROW),
+    Line(
+        "reproduce-voc-resnet_unet",
+        "U-Net on ResNet-18, from scratch",
+        ("dataset", "mean_iou"),
+        "none",
+        "half size",
+    ),
+    Line(
+        "folder-voc2012",
+        "Delineo's defaults (packaged ImageNet weights)",
+        ("dataset", "mean_iou"),
+        "",
+        "",
+    ),
+    Line("reproduce-camvid-segnet", "SegNet-Basic", ("dataset", "mean_iou"), "0.463", NARROW),
+    Line("camvid", "Delineo's defaults", ("dataset", "mean_iou"), "", ""),
+    Line(
+        "reproduce-tiles-resunet",
+        "ResUNet",
+        ("competition", "severstal_mean_dice"),
+        "none",
+        NARROW,
+    ),
+    Line(
+        "reproduce-tiles-unet",
+        "U-Net by the same recipe",
+        ("competition", "severstal_mean_dice"),
+        "",
+        NARROW,
+    ),
+    Line(
+        "folder-magnetic_tile_severstal_format",
+        "Delineo's defaults",
+        ("competition", "severstal_mean_dice"),
+        "",
+        "",
+    ),
+    Line("ph2-unhurried", "Delineo's defaults", ("per_image", "mean_iou"), "", ""),
+)
+NAMES = {
+    "per_image.mean_dice": "Dice, mean of images",
+    "per_image.mean_iou": "IoU, mean of images",
+    "dataset.mean_iou": "mean IoU, all pixels together",
+    "competition.severstal_mean_dice": "Dice by Severstal's rule",
+}
+DATA = {"magnetic_tile_severstal_format": "magnetic tiles", "tgs_salt": "TGS salt"}
+PUBLISHED_PH2 = {
+    "segnet-bce": 0.877,
+    "segnet-dice": 0.851,
+    "segnet-focal": 0.867,
+    "unet-bce": 0.866,
+    "unet-dice": 0.827,
+    "unet2-bce": 0.853,
+    "unet2-dice": 0.874,
+    "unet2-focal": 0.786,
+}
+"""Test IoU, as published; U-Net with focal loss was not."""
+
+
+def tables() -> str:
+    """Markdown: all rows, PH2's grid, what belongs to single systems, and the machines."""
+    results = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    known = {line.result: line for line in LINES if line.result in results}
+    missing = [line for line in LINES if line.result not in results]
+    lines = [
+        "| data | system | score | published | here [95 %] | run as | epochs | time | machine |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(_row(line, results[name]) for name, line in known.items()),
+        *(_missing_row(line) for line in missing),
+    ]
+    lines += _grid_lines(results.get("reproduce-ph2_comparison"))
+    lines += _tgs_lines(results)
+    lines += _tiles_lines(results)
+    lines += _class_lines(results)
+    commands = [results[n]["figures"].get("command") for n in results if n.startswith("reproduce-")]
+    lines += ["", "### Commands", "", "```text", *filter(None, commands), "```"]
+    return "\n".join(lines)
+
+
+def _row(line: Line, result: dict[str, Any]) -> str:
+    figures = result["figures"]
+    value, interval = _score(figures, line.score)
+    data = DATA.get(figures["data"], figures["data"])
+    minutes = f"{figures['train_seconds'] / 60:.0f} min"
+    run_as = line.full_width or ("`budget`" if not line.published else "as published")
+    return (
+        f"| {data} | {line.system} | {NAMES['.'.join(line.score)]} | {line.published} "
+        f"| {_with_interval(value, interval)} | {run_as} | {figures['epochs']} | {minutes} "
+        f"| {_machine(result)} |"
+    )
+
+
+def _missing_row(line: Line) -> str:
+    name = NAMES[".".join(line.score)]
+    return f"| | {line.system} ({line.result}) | {name} | {line.published} | not yet run | | | | |"
+
+
+def _score(figures: dict[str, Any], place: tuple[str, ...]) -> tuple[float, list[float] | None]:
+    block, name = place
+    if block == "competition":
+        scores = figures["competition"]
+        return scores[name], scores["interval95"][name]
+    return figures[block][name]["value"], figures[block][name]["interval95"]
+
+
+def _with_interval(value: float, interval: list[float] | None) -> str:
+    bounds = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"**{value:.3f}**{bounds}"
+
+
+def _machine(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    bf16 = "" if machine["bf16"] else ", no bf16"
+    return machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}{bf16}"
+
+
+def _grid_lines(result: dict[str, Any] | None) -> list[str]:
+    lines = ["", "### PH2: models x losses", ""]
+    if result is None:
+        return [*lines, "Not yet run."]
+    scores = result["figures"]["comparison"]["scores"]
+    lines += [
+        "| cell | published test IoU | here, mean of images [95 %] | reached |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, each in scores.items():
+        value = each["per_image"]["mean_iou"]
+        interval = each["per_image"]["interval95"]["mean_iou"]
+        published = PUBLISHED_PH2.get(name)
+        reached = "" if published is None else ("yes" if value >= published else "no")
+        lines.append(
+            f"| {name} | {published or 'none'} | {_with_interval(value, interval)} | {reached} |"
+        )
+    figures = result["figures"]
+    note = (
+        f"{' '.join(figures['settings']) or 'As in the recipe'}; all cells together "
+        f"{figures['train_seconds'] / 60:.0f} min, {_machine(result)}."
+    )
+    return [*lines, "", note]
+
+
+def _tgs_lines(results: dict[str, Any]) -> list[str]:
+    lines = ["", "### TGS salt: the competition's score, and the threshold", ""]
+    rows = {"U-Net": "reproduce-tgs-unet", "Delineo's defaults": "folder-tgs_salt"}
+    found = {name: results[file]["figures"] for name, file in rows.items() if file in results}
+    if not found:
+        return [*lines, "Not yet run."]
+    lines += [
+        "| | IoU, mean of images | competition's precision |",
+        "| --- | --- | --- |",
+    ]
+    for name, figures in found.items():
+        iou = _with_interval(*_score(figures, ("per_image", "mean_iou")))
+        precision = _with_interval(*_score(figures, ("competition", "tgs_precision")))
+        lines.append(f"| {name} | {iou} | {precision} |")
+        if "tuned" in figures:
+            tuned = figures["tuned"]
+            scores, rules = tuned["per_image"], tuned["competition"]
+            iou = _with_interval(scores["mean_iou"], scores["interval95"]["mean_iou"])
+            precision = _with_interval(rules["tgs_precision"], rules["interval95"]["tgs_precision"])
+            lines.append(f"| {name}, after `delineo tune` | {iou} | {precision} |")
+    return [*lines, *_pair_lines(results.get("pair-tgs"), "per_image", "mean_iou")]
+
+
+def _pair_lines(result: dict[str, Any] | None, block: str, score: str) -> list[str]:
+    """The paired difference of the two runs of a comparison, in words."""
+    if result is None:
+        return []
+    comparison = result["figures"]
+    lines = [""]
+    for name, difference in comparison["differences"].items():
+        low, high = difference[block]["interval95"][score]
+        lines.append(
+            f"`{Path(name).name}` minus `{Path(comparison['reference']).name}`, paired on the same "
+            f"test images: {difference[block][score]:+.3f} [{low:+.3f}, {high:+.3f}] "
+            f"({NAMES[f'{block}.{score}']})."
+        )
+    return lines
+
+
+def _tiles_lines(results: dict[str, Any]) -> list[str]:
+    rows = {
+        "ResUNet": "reproduce-tiles-resunet",
+        "U-Net": "reproduce-tiles-unet",
+        "Delineo's defaults": "folder-magnetic_tile_severstal_format",
+    }
+    found = {name: results[file]["figures"] for name, file in rows.items() if file in results}
+    found = {name: figures for name, figures in found.items() if figures.get("competition")}
+    lines = ["", "### Magnetic tiles: Dice by Severstal's rule, per defect", ""]
+    if not found:
+        return [*lines, "Not yet run."]
+    first = next(iter(found.values()))["competition"]
+    classes = list(first["severstal_dice"])
+    lines += [
+        f"| | {' | '.join(classes)} | mean |",
+        f"| --- |{' --- |' * (len(classes) + 1)}",
+    ]
+    nothing = next((f["nothing"] for f in found.values() if f.get("nothing")), None)
+    rows_of_scores = {name: f["competition"] for name, f in found.items()}
+    rows_of_scores |= {"predicting nothing": nothing} if nothing else {}
+    for name, scores in rows_of_scores.items():
+        each = " | ".join(f"{scores['severstal_dice'][c]:.3f}" for c in classes)
+        lines.append(f"| {name} | {each} | {scores['severstal_mean_dice']:.3f} |")
+    return lines
+
+
+def _class_lines(results: dict[str, Any]) -> list[str]:
+    rows = {
+        "U-Net": "reproduce-voc-unet",
+        "U-Net on ResNet-18": "reproduce-voc-resnet_unet",
+        "defaults": "folder-voc2012",
+    }
+    found = {name: results[file]["figures"] for name, file in rows.items() if file in results}
+    lines = ["", "### PASCAL VOC: IoU of each class", ""]
+    if not found:
+        return [*lines, "Not yet run."]
+    lines += [f"| class | {' | '.join(found)} |", f"| --- |{' --- |' * len(found)}"]
+    classes = next(iter(found.values()))["iou_by_class"]
+    for name in classes:
+        values = " | ".join(_iou(figures["iou_by_class"][name]) for figures in found.values())
+        lines.append(f"| {name} | {values} |")
+    return lines
+
+
+def _iou(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def write_tables() -> None:
+    before, rest = PAGE.read_text().split(START)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{START}\n\n{tables()}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    write_tables()

@@ -1,6 +1,7 @@
 """What the benchmarks share: where the data is, one training from the command line, a record."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,9 @@ def _means(scores: dict[str, Any]) -> dict[str, Any]:
 def record(name: str, figures: Any) -> None:
     """Print the figures and write them with the machine to benchmarks/results/NAME.json."""
     RESULTS.mkdir(exist_ok=True)
-    result = {"machine": describe_machine(), "figures": figures}
+    machine = describe_machine()
+    threads = int(os.environ.get("OMP_NUM_THREADS", machine["cores"]))
+    result = {"machine": {**machine, "threads": threads}, "figures": figures}
     text = json.dumps(result, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)

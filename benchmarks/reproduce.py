@@ -37,16 +37,16 @@ ROWS = {
         "carvana",
         small=("model.width=16", "data.image_size=[160,240]", "optimizer.lr=4e-4", "batch_size=8"),
     ),
-    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt", small=("epochs=16",)),
+    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt", small=("epochs=8",)),
     "voc-unet": Row(
         "unet_voc.yaml",
         "voc2012",
-        small=("model.width=16", "data.image_size=[112,112]", "data.scale=0.5", "epochs=40"),
+        small=("model.width=16", "data.image_size=[112,112]", "data.scale=0.5", "epochs=20"),
     ),
     "voc-resnet_unet": Row(
         "resnet_unet_voc.yaml",
         "voc2012",
-        small=("model.depth=18", "data.image_size=[112,112]", "data.scale=0.5", "epochs=40"),
+        small=("model.depth=18", "data.image_size=[112,112]", "data.scale=0.5", "epochs=20"),
     ),
     "tiles-resunet": Row(
         "resunet_severstal.yaml",
@@ -67,7 +67,7 @@ ROWS = {
     "camvid-segnet": Row(
         "segnet_camvid.yaml",
         "camvid",
-        small=("model.width=16", "data.image_size=[180,240]", "epochs=30"),
+        small=("model.width=16", "data.image_size=[180,240]", "epochs=12"),
     ),
 }
 TUNED = ("tgs-unet",)
@@ -75,7 +75,7 @@ TUNED = ("tgs-unet",)
 PAIRS = {"tgs": ("tgs-unet", "folder-tgs_salt"), "tiles": ("tiles-unet", "tiles-resunet")}
 """Rows that are compared on the same images; each difference is second minus first."""
 GRID = "ph2_comparison"
-SMALL_GRID = ("model.width=16", "data.image_size=[128,128]", "epochs=16", "epoch_size=200")
+SMALL_GRID = ("model.width=16", "data.image_size=[128,128]", "epochs=10")
 
 
 def reproduce(name: str, full: bool) -> None:

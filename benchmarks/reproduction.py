@@ -145,7 +145,9 @@ def _with_interval(value: float, interval: list[float] | None) -> str:
 def _machine(result: dict[str, Any]) -> str:
     machine = result["machine"]
     bf16 = "" if machine["bf16"] else ", no bf16"
-    return machine["gpu"] or f"{machine['cores']} cores, {machine['processor']}{bf16}"
+    threads = machine.get("threads", machine["cores"])
+    cores = f"{threads} core{'s' if threads > 1 else ''}"
+    return machine["gpu"] or f"{cores}, {machine['processor']}{bf16}"
 
 
 def _grid_lines(result: dict[str, Any] | None) -> list[str]:

@@ -20,7 +20,7 @@ from .comparison import Comparison, compare
 from .config import Config
 from .data.samples import PARTS, Part
 from .errors import ConfigError, DataError, DelineoError, Interrupted, RunError
-from .evaluation import Evaluation, evaluate
+from .evaluation import Evaluation, evaluate, stale_evaluations
 from .files import write_atomically
 from .prediction import Predictor, build_network
 from .progress import NoProgress, Progress
@@ -275,28 +275,24 @@ def finish_all(
 def finish(cell: Cell, part: Part, progress: Progress) -> Evaluation:
     """Train and score one cell, each as far as it is not done yet."""
     run, scores = cell.run, cell.run.evaluation_file(part)
-    if not _is_trained(run):
-        for name in PARTS:  # scores of weights that are about to change
-            run.evaluation_file(name).unlink(missing_ok=True)
-        begun = _is_begun(run)
-        train(cell.recipe, out=run.path, resume=begun, progress=progress)
-    if not scores.exists():
+    last = run.last()
+    if last is None or not last["finished"]:
+        _train(cell, progress)
+    if not scores.exists() or scores in stale_evaluations(run):
         evaluate(Predictor.load(run), run.folder(), part, progress).save(scores)
     return Evaluation.load(scores)
 
 
-def _is_trained(run: Run) -> bool:
-    last = run.last()
-    return last is not None and last["finished"]
-
-
-def _is_begun(run: Run) -> bool:
-    """Whether there is a run to go on with. One that was killed while it was made is cleared."""
-    if run.decision_file.exists():  # the last file that is written before training
-        return True
-    for file in (run.recipe_file, run.dataset_file):
-        file.unlink(missing_ok=True)
-    return False
+def _train(cell: Cell, progress: Progress) -> None:
+    """Begin the training of a cell, or go on with it."""
+    run = cell.run
+    for part in PARTS:  # scores of weights that are about to change
+        run.evaluation_file(part).unlink(missing_ok=True)
+    begun = run.decision_file.exists()  # the last file that is written before training
+    if not begun:  # what was killed while it made the run has left these
+        run.recipe_file.unlink(missing_ok=True)
+        run.dataset_file.unlink(missing_ok=True)
+    train(cell.recipe, out=run.path, resume=begun, progress=progress)
 
 
 def _reason(error: Exception, cell: Cell) -> str:

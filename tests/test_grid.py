@@ -161,6 +161,18 @@ def test_what_is_missing_is_trained_again_and_nothing_else(recipe: Path, whole: 
     assert all(after[path] == before[path] for path in kept)
 
 
+def test_a_cell_of_other_thresholds_is_scored_again(recipe: Path, copy: Path):
+    run = Run.open(copy / "segnet-bce")
+    record = json.loads(run.decision_file.read_text())
+    name = next(iter(record["thresholds"]))
+    run.decision_file.write_text(json.dumps({**record, "thresholds": {name: 0.0}}))
+    result = compare_grid(recipe, out=copy)
+    assert result.comparison is not None
+    everywhere = result.comparison.evaluations["segnet-bce"]
+    assert everywhere.scores["dataset"]["recall"][name] == 1
+    assert everywhere.scores["per_image"]["mean_iou"] < 0.5
+
+
 def stop_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """As Ctrl-C after the first step of a cell."""
     monkeypatch.setattr(

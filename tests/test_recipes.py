@@ -241,6 +241,7 @@ def test_a_recipe_trains_on_its_layout_unedited(name: str, tmp_path: Path) -> No
     [epoch] = run.epochs()
     assert epoch["step"] == 2
     assert run.best_file.exists()
+    assert len(run.recipe().data.mean or ()) == run.dataset()["channels"]
     log = run.log_file.read_text()
     model = run.recipe().model.name
     assert f"{model} starts from scratch" in log

@@ -1,6 +1,8 @@
 """The layer table: against hand counts, papers, and gradients."""
 
+import copy
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -210,27 +212,46 @@ def spread_out(model: nn.Module) -> nn.Module:
     ],
     ids=str,
 )
-def test_what_a_row_sees_is_where_its_gradient_comes_from(
-    config: ModelConfig, height: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With pooling by means, since the gradient of a largest value reaches one pixel only."""
-    torch.manual_seed(0)
-    model = build_model(config, 1, 1)
-    image = torch.empty(1, 1, height, 32, device="meta")
-    tracer = Tracer(image)
+def test_what_a_row_sees_is_where_its_gradient_comes_from(config: ModelConfig, height: int) -> None:
+    check_rows(build_model(config, 1, 1), height)
+
+
+def check_rows(model: nn.Module, height: int) -> None:
+    """Two rows of the map in the middle of an image see what their gradients say.
+
+    These are taken with pooling by means: that of a largest value reaches one pixel only.
+    """
+    empty = torch.empty(1, 1, height, 32, device="meta")
+    tracer = Tracer(empty)
     with tracer:
-        view = tracer.view(model.to("meta").eval()(image))
+        view = tracer.view(copy.deepcopy(model).to("meta").eval()(empty))
     assert view is not None
-    monkeypatch.setattr(F, "max_pool2d", _mean_pool)
-    monkeypatch.setattr(F, "max_unpool2d", _repeat)
     image = torch.full((1, 1, height, 32), 1e-3, dtype=torch.float64, requires_grad=True)
-    logits = spread_out(build_model(config, 1, 1))(image)
-    for row in (height // 2, height // 2 + 3):
-        (gradient,) = torch.autograd.grad(logits[0, 0, row].sum(), image, retain_graph=True)
+    with mock.patch.multiple(F, max_pool2d=_mean_pool, max_unpool2d=_repeat):
+        answer = spread_out(model)(image)
+    middle = answer.shape[2] // 2
+    for row in (middle, middle + 3):
+        (gradient,) = torch.autograd.grad(answer[0, 0, row].sum(), image, retain_graph=True)
         rows = gradient[0, 0].abs().sum(1).nonzero()
         assert rows.min() > 0, "the image is too small for this test"
         assert rows.max() < height - 1
         assert (int(rows.min()), int(rows.max())) == (view.first[row], view.last[row])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(1, 1, 3, dilation=5, padding=5),
+        nn.Conv2d(1, 1, 3, stride=2, dilation=3, padding=2),
+        nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1),
+        nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1),
+        nn.ConvTranspose2d(1, 1, 5, stride=4),
+    ],
+    ids=str,
+)
+def test_layers_of_any_kind_see_what_their_gradient_says(layer: nn.Module) -> None:
+    before, after = nn.Conv2d(1, 1, 3, stride=2, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+    check_rows(nn.Sequential(before, layer, after), 64)
 
 
 def test_the_widest_row_counts() -> None:

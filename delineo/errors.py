@@ -5,7 +5,7 @@ DelineoError
 ├── DataError       images or masks are wrong: fix the files
 ├── RunError        a run directory is missing, foreign, incomplete or already there
 ├── TrainingError   training had to stop: non-finite loss, out of memory
-│   └── Interrupted   somebody asked it to stop: all is saved, it can go on
+│   └── InterruptionError   somebody asked it to stop: all is saved, it can go on
 └── ShapeError      an array or tensor has the wrong shape
 
 Each message says what was found, what was expected and what to do next.
@@ -32,7 +32,7 @@ class TrainingError(DelineoError, RuntimeError):
     """Training stopped: the loss is not finite or memory ran out."""
 
 
-class Interrupted(TrainingError):
+class InterruptionError(TrainingError):
     """Training was asked to stop, by Ctrl-C or SIGTERM. All is saved, and it can go on."""
 
 

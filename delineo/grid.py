@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 from .comparison import Comparison, compare
 from .config import Config
 from .data.samples import PARTS, Part
-from .errors import ConfigError, DataError, DelineoError, Interrupted, RunError
+from .errors import ConfigError, DataError, DelineoError, InterruptionError, RunError
 from .evaluation import Evaluation, evaluate, stale_evaluations
 from .files import write_atomically
 from .prediction import Predictor, build_network
@@ -129,7 +129,7 @@ def compare_grid(
     A cell that fails is named in the result, and the others are finished.
 
     Raises ConfigError for impossible settings, RunError where `out` holds something else or a cell
-    of other settings, DataError where the data has errors, Interrupted with how to go on.
+    of other settings, DataError where the data has errors, InterruptionError with how to go on.
     """
     shown, out = progress or NoProgress(), Path(out)
     command = shlex.join(["delineo", "compare", str(source), *overrides, "--out", str(out)])
@@ -137,8 +137,8 @@ def compare_grid(
     claim(out, cells)
     try:
         evaluations, failed = finish_all(cells, part, shown)
-    except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"stopped before all was done; go on with: {command}") from error
+    except (InterruptionError, KeyboardInterrupt) as error:
+        raise InterruptionError(f"stopped before all was done; go on with: {command}") from error
     comparison = compare(evaluations) if evaluations else None
     result = GridComparison(out, cells, comparison, failed, command)
     result.save()
@@ -264,7 +264,7 @@ def finish_all(
         progress.message(f"{cell.name}: {number} of {len(cells)}")
         try:
             evaluations[cell.name] = finish(cell, part, progress)
-        except (Interrupted, DataError):
+        except (InterruptionError, DataError):
             raise  # the data is the same for all cells
         except Exception as error:
             failed[cell.name] = _reason(error, cell)

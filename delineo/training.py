@@ -27,7 +27,7 @@ from .data.randomness import derive_seed
 from .data.samples import DataFolder
 from .data.scaling import normalize
 from .decision import Decision
-from .errors import Interrupted, TrainingError
+from .errors import InterruptionError, TrainingError
 from .losses import LossFunction, build_loss
 from .machine import cache_bytes, default_workers, describe_machine, peak_memory_mb
 from .models import describe_start
@@ -210,7 +210,7 @@ def fit(job: Job, state: State, signals: StopSignals) -> None:
             save(job, state)
             last_saved = time.monotonic()
         if interrupted and not state.finished:
-            raise Interrupted(
+            raise InterruptionError(
                 f"stopped by {signals.received} after step {state.step} of {state.total_steps}, "
                 "all saved; go on with: "
                 f"delineo train {job.folder.root} --out {job.run.path} --resume"

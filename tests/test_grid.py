@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import delineo
 from delineo import Run, grid, training
 from delineo.cli import app
-from delineo.errors import ConfigError, DataError, Interrupted, RunError
+from delineo.errors import ConfigError, DataError, InterruptionError, RunError
 from delineo.evaluation import Evaluation
 from delineo.grid import claim, compare_grid, read_grid
 from delineo.models import SegNetConfig, UNetConfig
@@ -186,7 +186,9 @@ def test_an_interrupted_grid_says_how_to_go_on_and_ends_the_same(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         stop_in(patch, "segnet-dice")
-        with pytest.raises(Interrupted, match=f"go on with: delineo compare {recipe} --out {out}"):
+        with pytest.raises(
+            InterruptionError, match=f"go on with: delineo compare {recipe} --out {out}"
+        ):
             compare_grid(recipe, out=out)
     assert (out / "segnet-bce" / "evaluation-test.json").exists()
     assert not (out / "strided-bce").exists()

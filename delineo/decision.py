@@ -6,6 +6,7 @@ an image without a class. All but the threshold of 0.5 are off until `tune` find
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -211,25 +212,60 @@ def _decide_exclusive(
     mask = _most_probable(probabilities)
     if not clean_ups:
         return mask
-    # 2 less where a class may not be: below all that may, and in the same order among themselves
     left = probabilities.copy()
     # what a region becomes may be too small in turn, at most once for each class
     for _ in clean_ups:
-        for index, clean_up in enumerate(clean_ups):
-            layer = mask == index
-            left[index][layer & ~without_small_regions(layer, clean_up.smallest_region)] -= 2
-        before, mask = mask, _most_probable(left)
-        if np.array_equal(before, mask):
+        if not _take(left, mask, clean_ups, _small_regions):
             break
-    for index, clean_up in enumerate(clean_ups):
-        if clean_up.only_largest:
-            layer = mask == index
-            left[index][layer & ~largest_region(layer)] -= 2
-    mask = _most_probable(left)
-    for index, clean_up in enumerate(clean_ups):
-        if not passes_gate(mask == index, probabilities[index], clean_up):
-            left[index] -= 2
+        mask = _most_probable(left)
+    if _take(left, mask, clean_ups, _all_but_largest):
+        mask = _most_probable(left)
+    shut = [i for i in _present(mask) if not passes_gate(mask == i, probabilities[i], clean_ups[i])]
+    if not shut:
+        return mask
+    # nor may the pixels go to a class that the image does not show well enough either
+    absent = set(range(len(clean_ups))) - set(_present(mask))
+    shut += [i for i in absent if not passes_gate(mask == i, probabilities[i], clean_ups[i])]
+    left[shut] -= 2
     return _most_probable(left)
+
+
+Lost = Callable[[Bool[np.ndarray, "height width"], CleanUp], Bool[np.ndarray, "height width"]]
+"""(pixels of a class, what is done to it) -> those that it loses."""
+
+
+def _take(
+    left: Float[np.ndarray, "classes height width"],
+    mask: UInt8[np.ndarray, "height width"],
+    clean_ups: list[CleanUp],
+    lost: Lost,
+) -> bool:
+    """Mark in `left` where a class may not be; whether there is such a place.
+
+    2 less is below every class that may be, and keeps the order of those that may not.
+    """
+    taken = False
+    for index in _present(mask):
+        gone = lost(mask == index, clean_ups[index])
+        left[index][gone] -= 2
+        taken = taken or bool(gone.any())
+    return taken
+
+
+def _present(mask: UInt8[np.ndarray, "height width"]) -> list[int]:
+    return np.flatnonzero(np.bincount(mask.ravel())).tolist()
+
+
+def _small_regions(
+    layer: Bool[np.ndarray, "height width"], clean_up: CleanUp
+) -> Bool[np.ndarray, "height width"]:
+    return layer & ~without_small_regions(layer, clean_up.smallest_region)
+
+
+def _all_but_largest(
+    layer: Bool[np.ndarray, "height width"], clean_up: CleanUp
+) -> Bool[np.ndarray, "height width"]:
+    return layer & ~largest_region(layer) if clean_up.only_largest else np.zeros_like(layer)
 
 
 def _most_probable(

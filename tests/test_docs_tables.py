@@ -18,6 +18,7 @@ import torch
 import delineo
 from delineo.data.declared import DatasetFile
 from delineo.data.layouts import find_layout
+from delineo.tuning import tune
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -154,6 +155,7 @@ def run(
         [*settings, "epochs=1", "epoch_size=8", "batch_size=4"],
         out=root / "run",
     )
+    tune(trained)
     evaluation = delineo.evaluate(delineo.Predictor.load(trained), trained.folder(), "test")
     evaluation.save(trained.evaluation_file("test"))
     delineo.write_report(trained.path)
@@ -189,7 +191,14 @@ def unfold(key: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["dataset.json", "environment.json", "metrics.jsonl", "decision.json", "evaluation-test.json"],
+    [
+        "dataset.json",
+        "environment.json",
+        "metrics.jsonl",
+        "decision.json",
+        "tuning.json",
+        "evaluation-test.json",
+    ],
 )
 def test_files_of_a_run_have_the_keys_shown(run: Path, name: str):
     record = json.loads((run / name).read_text().splitlines()[0] if name.endswith("l") else

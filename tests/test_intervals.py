@@ -93,3 +93,40 @@ def test_pairing_sees_what_separate_intervals_cannot():
     alone = [intervals.intervals(mean_of(values), 50)["mean"] for values in (hard, better)]
     assert alone[0].high > alone[1].low
     assert paired_difference(mean_of(better), mean_of(hard), 50)["mean"].low > 0
+
+
+def test_groups_are_drawn_whole():
+    """Each image as often as its group; an image of no group is one of its own."""
+    groups = ["a", "b", "a", None, "b", None]
+    drawn = []
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        drawn.append(weights)
+        return {"total": weights.sum(1)}
+
+    intervals.intervals(statistic, 6, resamples=300, groups=groups)
+    weights = np.concatenate(drawn[1:])
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 1] == weights[:, 4]).all()
+    assert (weights[:, 3] != weights[:, 5]).any()
+    assert (weights[:, [0, 1, 3, 5]].sum(1) == 4).all()
+
+
+def test_copies_in_a_group_tell_nothing_more():
+    values = np.random.default_rng(0).random(25)
+    once = intervals.intervals(mean_of(values), 25)["mean"]
+    names = [str(index % 25) for index in range(100)]
+    copies = intervals.intervals(mean_of(np.tile(values, 4)), 100, groups=names)["mean"]
+    assert np.allclose(copies, once)
+
+
+def test_one_group_has_no_interval():
+    result = intervals.intervals(mean_of(np.arange(4.0)), 4, groups=["car"] * 4)["mean"]
+    assert result.value == 1.5
+    assert np.isnan(result.low)
+
+
+def test_differences_are_of_the_same_groups():
+    values, names = np.arange(12.0), [str(index // 3) for index in range(12)]
+    result = paired_difference(mean_of(values + 1), mean_of(values), 12, groups=names)["mean"]
+    assert (result.value, result.low, result.high) == pytest.approx((1, 1, 1))

@@ -17,13 +17,20 @@ from PIL import Image
 
 from delineo.data.layouts import find_layout
 from delineo.data.samples import DataFolder, Encoding
+from delineo.decision import Decision
 from delineo.errors import RunError
 from delineo.evaluation import Evaluation
 from delineo.metrics import count
 from delineo.report import write_report
 from delineo.report.cautions import cautions
-from delineo.report.charts import distribution_chart, loss_chart, score_chart
-from delineo.report.facts import choose_examples, confusion, headline
+from delineo.report.charts import (
+    distribution_chart,
+    loss_chart,
+    reliability_chart,
+    score_chart,
+    threshold_chart,
+)
+from delineo.report.facts import choose_examples, competition_rows, confusion, headline
 from delineo.report.pictures import (
     CONFUSED,
     CORRECT,
@@ -190,6 +197,55 @@ def test_headline_is_the_score_with_its_interval(run: Run, folder: DataFolder) -
     assert f"lies between {low:.3f} and {high:.3f}" in text
     assert "10 test images that the model had never seen" in text
     assert record["empty_policy"] in text
+
+
+def test_competition_scores_are_shown(run: Run, folder: DataFolder) -> None:
+    scores = evaluate(run, folder)["competition"]
+    text = Page(write_report(run.path, shifted)).text
+    for name, words in (
+        ("tgs_precision", "TGS Salt: mean precision over IoU 0.50 to 0.95"),
+        ("severstal_mean_dice", "Severstal: mean Dice"),
+    ):
+        low, high = scores["interval95"][name]
+        assert f"{words} {scores[name]:.3f} {low:.3f} to {high:.3f}" in text
+    assert "Severstal: Dice of" not in text
+
+
+def test_competition_scores_of_several_classes_and_of_none() -> None:
+    block = {
+        "severstal_dice": {"a": 0.2, "b": None},
+        "severstal_mean_dice": 0.2,
+        "interval95": {"severstal_dice": {"a": [0.1, 0.3], "b": None}},
+    }
+    rows = competition_rows({"classes": ["a", "b"], "competition": block})
+    assert [row["cell"] for row in rows] == [
+        (0.2, None, None),
+        (0.2, 0.1, 0.3),
+        (None, None, None),
+    ]
+    assert competition_rows({"classes": ["a", "b"], "competition": None}) == []
+    assert competition_rows({"classes": ["a", "b"]}) == []
+
+
+def test_the_page_says_what_was_resampled(run: Run, folder: DataFolder) -> None:
+    record = evaluate(run, folder)
+    assert "take the images to be independent" in Page(write_report(run.path, shifted)).text
+    run.evaluation_file("test").write_text(json.dumps(record | {"resampled": "groups"}))
+    text = Page(write_report(run.path, shifted)).text
+    assert "resampling whole groups" in text
+    assert "take the images to be independent" not in text
+
+
+def test_scores_of_masks_that_are_no_longer_made(run: Run, folder: DataFolder) -> None:
+    evaluate(run, folder)
+    default = Decision.default("binary", folder.classes)
+    warning = "decided in another way than decision.json says now"
+    for decision, warned in (
+        (default, False),
+        (default.model_copy(update={"temperature": 2.0}), True),
+    ):
+        run.decision_file.write_text(decision.model_dump_json())
+        assert (warning in Page(write_report(run.path, shifted)).text) == warned
 
 
 def test_data_training_and_recipe_are_shown(run: Run, folder: DataFolder) -> None:
@@ -381,6 +437,10 @@ def epoch(number: int, **changes: Any) -> dict[str, Any]:
     return {"epoch": number, "loss": 0.4, "lr": 0.1, "val": val} | changes
 
 
+CURVE = {"probability": [0.02, 0.97], "true_share": [0.0, 0.9], "pixels": [10, 5]}
+NOTHING: dict[str, list[float]] = {"probability": [], "true_share": [], "pixels": []}
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -390,6 +450,10 @@ def epoch(number: int, **changes: Any) -> dict[str, Any]:
         lambda: distribution_chart([], None, None),
         lambda: distribution_chart([0.0, 1.0, 1.0], 0.67, [0.0, 1.0]),
         lambda: distribution_chart([0.5] * 100, 0.5, None),
+        lambda: threshold_chart([0.25, 0.5, 0.75], [0.1, None, 0.3], 0.5, 0.75),
+        lambda: threshold_chart([0.25, 0.5], [None, None], 0.5, 0.5),
+        lambda: reliability_chart(CURVE, CURVE),
+        lambda: reliability_chart(NOTHING, NOTHING),
     ],
 )
 def test_charts_take_the_colours_of_the_page_from_any_numbers(draw: Callable[[], str]) -> None:

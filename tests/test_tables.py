@@ -10,7 +10,7 @@ from rich.table import Table
 from delineo.comparison import compare
 from delineo.evaluation import Evaluation
 from delineo.metrics import Counts, tabulate
-from delineo.tables import comparison_table, score_table
+from delineo.tables import comparison_table, competition_table, score_table
 
 
 def evaluation(hits: list[list[int]], classes: tuple[str, ...]) -> Evaluation:
@@ -51,6 +51,16 @@ def test_a_class_that_is_nowhere_has_no_score():
     empty = Counts(np.array([3, 0]), np.array([0, 0]), np.array([0, 0]), 9, 9)
     scored = Evaluation("test", "multilabel", ("a", "b"), ("x",), tabulate([empty], 2), None)
     assert lines_with(score_table(scored), "b")[0] == ["b", "-", "-", "-", "-"]
+
+
+def test_competition_scores_of_one_class_and_of_several():
+    shown = text(competition_table(evaluation([[5], [10]], ("salt",))))
+    assert "TGS Salt: mean precision over IoU 0.50 to 0.95" in shown
+    assert "0.500 [0.000, 1.000]" in shown  # 0.5 is above none of the thresholds
+    several = competition_table(evaluation([[10, 0], [10, 0]], ("[hole]", "scratch")))
+    assert "TGS" not in text(several)
+    assert lines_with(several, "[hole]")[0][1] == "1.000"
+    assert lines_with(several, "scratch")[0][1] == "0.000"
 
 
 @pytest.mark.parametrize(("hits", "verdict"), [(9, "worse"), (10, "could be chance")])

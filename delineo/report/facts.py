@@ -143,7 +143,7 @@ def step_rows(tuning: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _spell_value(value: float | bool) -> str:
+def _spell_value(value: float | int | bool) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.3f}" if isinstance(value, float) else f"{value} px"

@@ -297,7 +297,7 @@ def test_segnet_starts_with_the_weights_of_its_section_3_3() -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and name != "head":
             expected = (2 / module.weight[0].numel()) ** 0.5
-            assert module.weight.std() == pytest.approx(expected, rel=0.1)
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize(("depth", "widths"), [(34, (64, 128, 256)), (50, (256, 512, 1024))])

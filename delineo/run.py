@@ -215,6 +215,7 @@ def _described(record: dict[str, Any]) -> DataFolder:
             values={int(key): value for key, value in encoding["values"].items()},
             colors={(r, g, b): index for r, g, b, index in encoding["colors"]},
             threshold=encoding["threshold"],
+            nearest=encoding.get("nearest", False),
         ),
         samples=(),
         splits={part: tuple(ids) for part, ids in record["splits"].items()},

@@ -65,6 +65,21 @@ def write_splits(root: Path, **parts: range) -> None:
     (root / "splits.json").write_text(json.dumps(named))
 
 
+def test_colour_masks_saved_as_jpeg_are_told(shapes):
+    for path in list((shapes / "masks").iterdir()):
+        colors = np.array([(0, 0, 0), (128, 0, 0), (255, 0, 0)], np.uint8)
+        Image.fromarray(colors[in_two_classes(read(path))]).save(path.with_suffix(".jpg"))
+        path.unlink()
+    checkup = check_folder(shapes)
+    assert checkup.ok
+    finding = found(checkup, "jpeg-mask")
+    assert (finding.severity, len(finding.files)) == ("warning", 48)
+    assert "between #000000 and #ff0000, show a line of #800000" in finding.message
+    assert set(checkup.summary["classes"]) == {"#000000", "#ff0000", "#800000"}
+    shares = checkup.summary["class_pixels"].values()
+    assert abs(sum(shares) - 1) < 1e-6
+
+
 def test_masks_of_pieces_are_told(shapes):
     for index in range(3):
         whole = read(mask_file(shapes, index))

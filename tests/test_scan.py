@@ -109,11 +109,22 @@ def test_histograms_of_masks_count_every_pixel():
     deep = grey.astype(np.uint16) * 257
     assert mask_facts(deep, Path("m.png"), None).values == {0: 2, 1799: 3, 65535: 1}
     color = np.stack([grey, grey * 0, grey], axis=2)
-    facts = mask_facts(color, Path("m.jpg"), None)
+    facts = mask_facts(color, Path("m.png"), None)
     assert (facts.colors, facts.values) == ({(0, 0, 0): 2, (7, 0, 7): 3, (255, 0, 255): 1}, {})
-    assert facts.lossy
+    assert not facts.lossy
+    assert not facts.flat_colors
     code = mask_facts(grey == 7, None, 2)
     assert (code.values, code.layer, code.lossy) == ({0: 3, 1: 3}, 2, False)
+
+
+def test_colours_of_jpeg_masks_are_counted_in_steps_and_away_from_edges():
+    color = np.zeros((4, 6, 3), np.uint8)
+    color[:, 3:] = (203, 5, 0)
+    color[0, 0] = (1, 3, 2)
+    facts = mask_facts(color, Path("m.jpg"), None)
+    assert facts.lossy
+    assert facts.colors == {(0, 0, 0): 12, (200, 8, 0): 12}
+    assert facts.flat_colors == {(0, 0, 0): 7, (1, 3, 2): 1, (203, 5, 0): 8}
 
 
 class Counting(NoProgress):

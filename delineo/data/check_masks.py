@@ -9,6 +9,7 @@ from .contents import Contents, class_shares
 from .encoding import Inferred, unknown_values
 from .facts import Facts, MaskFacts
 from .findings import Finding, counted
+from .jpeg_colors import edge_colors
 from .layouts import Layout
 from .mask_values import Color, hexadecimal
 from .samples import IGNORE_INDEX
@@ -48,6 +49,7 @@ class Known:
 def mask_findings(known: Known) -> Iterator[Finding]:
     """All that can be said of masks without knowing the parts."""
     yield from _unknown(known)
+    yield from _noisy_colors(known)
     yield from _soft(known)
     yield from _mixed_values(known)
     yield from _stray(known)
@@ -83,6 +85,23 @@ def _what(pixels: Counter) -> str:
 
 def _spelled(value: int | Color) -> str:
     return hexadecimal(value) if isinstance(value, tuple) else str(value)
+
+
+def _noisy_colors(known: Known) -> Iterator[Finding]:
+    noisy = [mask for mask in known.files if mask.lossy]
+    if known.inferred.encoding.nearest and noisy:
+        between = next(edge_colors(list(known.inferred.encoding.colors)), None)
+        lines = " and, between {1} and {2}, show a line of {0}" if between else ""
+        lines = lines.format(*map(hexadecimal, between or ()))
+        yield Finding(
+            "jpeg-mask",
+            "warning",
+            f"{counted(len(noisy), 'mask')} saved as JPEG, which changes colours and blurs edges; "
+            "every pixel takes the nearest class colour, so that edges may be off by some pixels"
+            f"{lines}",
+            relative(known.layout.root, (mask.path for mask in noisy if mask.path)),
+            "Export masks as PNG",
+        )
 
 
 def _soft(known: Known) -> Iterator[Finding]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .encoding import Inferred
+from .encoding import Inferred, colors_of, nearest_classes
 from .facts import Facts, MaskFacts
-from .samples import IGNORE_INDEX
+from .samples import IGNORE_INDEX, Encoding
 
 NOTHING = "nothing"
 """The label of a sample without any object."""
@@ -58,6 +58,8 @@ def _contents(facts: Facts, inferred: Inferred) -> Contents:
 def _encoded(mask: MaskFacts, inferred: Inferred) -> Counter[int]:
     """Class index or IGNORE_INDEX -> pixels; values without a class are left out."""
     encoding = inferred.encoding
+    if encoding.nearest:
+        return _nearest(mask, encoding)
     grey = {c[0]: index for c, index in encoding.colors.items() if len(set(c)) == 1}
     values = encoding.values or grey
     found: Counter[int] = Counter()
@@ -71,6 +73,16 @@ def _encoded(mask: MaskFacts, inferred: Inferred) -> Counter[int]:
     for color, count in mask.colors.items():
         if color in encoding.colors:
             found[encoding.colors[color]] += count
+    return found
+
+
+def _nearest(mask: MaskFacts, encoding: Encoding) -> Counter[int]:
+    """As `_encoded`, where each pixel takes the nearest colour."""
+    found: Counter[int] = Counter()
+    colors = colors_of(mask)
+    indices = nearest_classes(np.array(list(colors)), encoding)
+    for index, count in zip(indices.tolist(), colors.values(), strict=True):
+        found[index] += count
     return found
 
 

@@ -1,6 +1,7 @@
 """How mask pixels become class indices: inferred once for a folder, then applied to each mask."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from ..errors import ConfigError, DataError
 from .declared import BACKGROUND_NAMES, Declared, class_index, task_and_classes
 from .facts import Facts, MaskFacts
 from .images import read_mask_pieces, read_mask_pixels
+from .jpeg_colors import NEAR, NEAR_SHARE, drawn_colors, nearest_colors, refuse_unclear
 from .layouts import Layout
 from .mask_values import (
     Color,
@@ -37,6 +39,7 @@ from .samples import (
 )
 
 _UNKNOWN = 254  # in lookup tables only; classes stop at 250
+_NEAREST = "masks are JPEG, so every pixel takes the nearest of these colours"
 _ON_DATASET_YAML = "if not so, say it in dataset.yaml"
 
 
@@ -89,24 +92,41 @@ def _infer_files(declared: Declared, masks: list[MaskFacts]) -> Inferred:
         )
     colored = any(mask.colors for mask in masks)
     if declared.values and not colored:
-        return _from_values(declared, declared.values)
+        return _from_values(declared, masks)
     if declared.colors and (colored or _grey_by_color(declared.colors, masks)):
-        return _from_colors(declared)
-    if colored:
+        return _from_colors(declared, masks)
+    if colored or (not (declared.classes or declared.task) and _shades(masks)):
         return _guessed_colors(declared, masks)
     return _guessed_values(declared, masks)
 
 
-def _from_values(declared: Declared, values: Mapping[int, int | str]) -> Inferred:
+def _from_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
+    values = declared.values
     task, classes = task_and_classes(declared, {str(name) for name in values.values()})
     encoded = {value: class_index(name, task, classes, declared) for value, name in values.items()}
-    return Inferred(task, classes, Encoding(encoded | _ignored(declared)), ())
+    encoding = Encoding(encoded | _ignored(declared))
+    shades = Encoding(colors={(value,) * 3: index for value, index in encoding.values.items()})
+    return _or_nearest(Inferred(task, classes, encoding, ()), shades, masks)
 
 
-def _from_colors(declared: Declared) -> Inferred:
+def _from_colors(declared: Declared, masks: list[MaskFacts]) -> Inferred:
     task, classes = task_and_classes(declared, set(declared.colors.values()))
     encoded = {c: class_index(name, task, classes, declared) for c, name in declared.colors.items()}
-    return Inferred(task, classes, Encoding(colors=encoded), ())
+    encoding = Encoding(colors=encoded)
+    return _or_nearest(Inferred(task, classes, encoding, ()), encoding, masks)
+
+
+def _or_nearest(inferred: Inferred, colors: Encoding, masks: list[MaskFacts]) -> Inferred:
+    """As it is, or where JPEG has changed what is declared by the nearest of the colours."""
+    if not any(mask.lossy and unknown_values(mask, inferred.encoding) for mask in masks):
+        return inferred
+    refuse_unclear(list(colors.colors), [colors_of(mask) for mask in masks if mask.lossy])
+    return inferred._replace(encoding=replace(colors, nearest=True), assumptions=(_NEAREST,))
+
+
+def _shades(masks: list[MaskFacts]) -> bool:
+    """Whether grey JPEG masks were drawn in more than two shades."""
+    return len(drawn_colors([mask.flat_colors for mask in masks])) > 2
 
 
 def _grey_by_color(colors: Mapping[Color, str], masks: list[MaskFacts]) -> bool:
@@ -115,7 +135,13 @@ def _grey_by_color(colors: Mapping[Color, str], masks: list[MaskFacts]) -> bool:
 
 
 def _guessed_colors(declared: Declared, masks: list[MaskFacts]) -> Inferred:
-    histograms = [mask.colors or _as_colors(mask.values) for mask in masks]
+    histograms: list[Mapping[Color, int]] = [colors_of(mask) for mask in masks]
+    nearest = any(mask.lossy for mask in masks)
+    if nearest:
+        flat = [mask.flat_colors if mask.lossy else colors_of(mask) for mask in masks]
+        drawn = drawn_colors(flat)
+        refuse_unclear(drawn, histograms)
+        histograms = [_snapped(total(histograms), drawn)]
     if declared.classes:
         found = sorted(total(histograms).items(), key=lambda item: -item[1])[:12]
         lines = [f"  class: [{', '.join(map(str, color))}]  # {n} pixels" for color, n in found]
@@ -123,11 +149,23 @@ def _guessed_colors(declared: Declared, masks: list[MaskFacts]) -> Inferred:
             "masks are colours, and nothing says which colour is which class; write in "
             "dataset.yaml, with a name before each:\ncolors:\n" + "\n".join(lines)
         )
-    return _said(guess_colors(histograms))
+    guess = guess_colors(histograms)
+    if nearest:
+        encoding = replace(guess.encoding, nearest=True)
+        guess = guess._replace(encoding=encoding, assumption=f"{guess.assumption}; {_NEAREST}")
+    return _said(guess)
 
 
-def _as_colors(values: Mapping[int, int]) -> dict[Color, int]:
-    return {(value, value, value): pixels for value, pixels in values.items()}
+def colors_of(mask: MaskFacts) -> Mapping[Color, int]:
+    """RGB -> pixels, of grey masks too."""
+    return mask.colors or {(value,) * 3: pixels for value, pixels in mask.values.items()}
+
+
+def _snapped(pixels: Mapping[Color, int], drawn: Sequence[Color]) -> dict[Color, int]:
+    """The pixels of each drawn colour if every one takes the nearest."""
+    places, _ = nearest_colors(np.array(list(pixels)), drawn)
+    numbers = np.bincount(places, list(pixels.values()), len(drawn))
+    return {color: int(number) for color, number in zip(drawn, numbers, strict=True)}
 
 
 def _guessed_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
@@ -179,9 +217,21 @@ def unknown_values(mask: MaskFacts, encoding: Encoding) -> tuple[int | Color, ..
     """Values or colours of a mask that the encoding has no class for, most pixels first."""
     if encoding.threshold is not None or mask.path is None:
         return tuple(mask.colors)
+    if encoding.nearest and mask.lossy:
+        return _too_far(mask, encoding)
     if mask.colors:
         return _left_over(mask.colors, encoding.colors)
     return _left_over(mask.values, encoding.values or _grey_values(encoding))
+
+
+def _too_far(mask: MaskFacts, encoding: Encoding) -> tuple[Any, ...]:
+    """Colours that are near to no class, if they are more than edges leave in a JPEG."""
+    colors = colors_of(mask)
+    _, distances = nearest_colors(np.array(list(colors)), list(encoding.colors))
+    far = {color: n for (color, n), d in zip(colors.items(), distances, strict=True) if d > NEAR}
+    if sum(far.values()) <= (1 - NEAR_SHARE) * sum(colors.values()):
+        return ()
+    return _left_over(far if mask.colors else {color[0]: n for color, n in far.items()}, {})
 
 
 def _left_over(pixels: Mapping[Any, int], known: Mapping[Any, int]) -> tuple[Any, ...]:
@@ -194,6 +244,8 @@ def encode_mask(pixels: ndarray, encoding: Encoding) -> ndarray:
 
     Raises DataError for values and colours that the encoding does not name.
     """
+    if encoding.nearest:
+        return _encode_nearest(pixels, encoding)
     if pixels.ndim == 3:
         return _encode_colors(pixels, encoding)
     if encoding.threshold is not None:
@@ -245,6 +297,18 @@ def _encode_colors(pixels: ndarray, encoding: Encoding) -> ndarray:
             "correct the mask, or name them under colors in dataset.yaml"
         )
     return np.array([encoding.colors[c] for c in colors], np.uint8)[places]
+
+
+def _encode_nearest(pixels: ndarray, encoding: Encoding) -> ndarray:
+    colors = pixels if pixels.ndim == 3 else pixels[:, :, None].repeat(3, 2)
+    found, places = np.unique(colors.reshape(-1, 3), axis=0, return_inverse=True)
+    return nearest_classes(found, encoding)[places].reshape(pixels.shape[:2])
+
+
+def nearest_classes(colors: ndarray, encoding: Encoding) -> ndarray:
+    """(colors, 3) -> (colors,) uint8, the class index of the nearest colour of the encoding."""
+    places, _ = nearest_colors(colors, list(encoding.colors))
+    return np.array(list(encoding.colors.values()), np.uint8)[places]
 
 
 def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndarray:

@@ -1,18 +1,19 @@
 """What one look at the pixels of a sample tells: sizes, values, brightness, a thumbnail."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Int8, Shaped
+from jaxtyping import Float64, Int8, Shaped, UInt8
 from PIL import Image
 
 THUMBNAIL_SIDE = 32
 MOST_COLORS = 4096
 """Of a mask with more colours (a JPEG, a photograph) only the most frequent are kept."""
 
+_FLAT_STEP = 6  # that JPEG leaves in areas of one colour
 _STATISTICS_PIXELS = 16_384
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 
@@ -51,12 +52,14 @@ class MaskFacts:
     values: dict[int, int]
     """Grey or palette value -> pixels; empty for colour masks. Run-length codes: 0 and 1."""
     colors: dict[tuple[int, int, int], int]
-    """RGB -> pixels; empty for grey and palette masks."""
+    """RGB -> pixels, of lossy files in steps of 8; empty for grey and palette masks."""
     digest: str
     path: Path | None = None
     """None for run-length codes; of several files joined the first."""
     layer: int | None = None
     """The class index of a layer or a run-length code; None where the pixels say the class."""
+    flat_colors: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    """RGB -> pixels that are like their four neighbours; empty for files that are not lossy."""
 
     @property
     def lossy(self) -> bool:
@@ -105,7 +108,8 @@ def image_facts(image: Shaped[np.ndarray, "height width channels"], orientation:
 
 def mask_facts(pixels: np.ndarray, path: Path | None, layer: int | None) -> MaskFacts:
     """Facts of raw mask pixels, (height, width) bool for a code, or (height, width, 3)."""
-    values = colors = {}
+    values = colors = flat = {}
+    lossy = path is not None and path.suffix.lower() in _LOSSY_SUFFIXES
     if pixels.dtype == bool:
         inside = int(np.count_nonzero(pixels))
         counts = {0: pixels.size - inside, 1: inside}
@@ -113,9 +117,11 @@ def mask_facts(pixels: np.ndarray, path: Path | None, layer: int | None) -> Mask
     elif pixels.ndim == 2:
         values = _histogram(pixels)
     else:
-        colors = _color_histogram(pixels)
+        colors = _color_histogram(_in_steps(pixels) if lossy else pixels.reshape(-1, 3))
+    if lossy:
+        flat = _color_histogram(_flat_pixels(pixels if colors else pixels[:, :, None].repeat(3, 2)))
     height, width = pixels.shape[:2]
-    return MaskFacts(height, width, values, colors, _digest(pixels), path, layer)
+    return MaskFacts(height, width, values, colors, _digest(pixels), path, layer, flat)
 
 
 def _some_pixels(
@@ -160,8 +166,27 @@ def _histogram(pixels: Shaped[np.ndarray, "height width"]) -> dict[int, int]:
     return dict(zip(values.astype(int).tolist(), counts.tolist(), strict=True))
 
 
+def _in_steps(colors: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "pixels 3"]:
+    """0, 8, 16, ..., 248, 255 in each channel, which leaves few of the many colours of a JPEG."""
+    steps = (colors.reshape(-1, 3).astype(np.int16) + 4) // 8 * 8
+    return np.minimum(steps, 255).astype(np.uint8)
+
+
+def _flat_pixels(colors: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "pixels 3"]:
+    """Pixels that differ from each of their four neighbours by a few steps at most."""
+    signed = colors.astype(np.int16)
+    flat = np.ones(colors.shape[:2], bool)
+    down = (np.abs(np.diff(signed, axis=0)) <= _FLAT_STEP).all(2)
+    right = (np.abs(np.diff(signed, axis=1)) <= _FLAT_STEP).all(2)
+    flat[1:] &= down
+    flat[:-1] &= down
+    flat[:, 1:] &= right
+    flat[:, :-1] &= right
+    return colors[flat]
+
+
 def _color_histogram(
-    pixels: Shaped[np.ndarray, "height width 3"],
+    pixels: Shaped[np.ndarray, "pixels 3"],
 ) -> dict[tuple[int, int, int], int]:
     """The most frequent colours and their pixels."""
     red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))

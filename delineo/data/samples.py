@@ -67,6 +67,8 @@ class Encoding:
     """RGB -> class index or IGNORE_INDEX; used where `values` is empty."""
     threshold: int | None = None
     """Binary masks with noise or soft edges: pixels above this value are foreground."""
+    nearest: bool = False
+    """Every pixel takes the nearest of `colors`, as masks saved as JPEG need it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""certify(): an export against PyTorch in fp32 on validation images, in the export's own runtime."""
+"""certify(): an export, in its own runtime, against PyTorch in fp32 on validation images."""
 
 import json
 import platform
@@ -115,13 +115,12 @@ class Certificate:
         """The findings, in words."""
         change, own, base = self.changes()[self.score], self.cost["export"], self.cost["pytorch"]
         bounds = "" if np.isnan(change.low) else f" [{change.low:+.4f}, {change.high:+.4f}]"
+        agreed = f"{100 * self.agreement:.4f} % of the pixels of {len(self.pytorch.ids)} images"
         return [
-            f"masks agree in {100 * self.agreement:.4f} % of the pixels of "
-            f"{len(self.pytorch.ids)} validation images",
+            f"on validation: masks agree in {agreed}",
             f"{self.score} changes by {float(change.value):+.4f}{bounds}",
             f"probabilities differ by {self.difference:.2g} at most",
-            f"{_milliseconds(own)} and {own['peak_memory_mb']:.0f} MB; the run in PyTorch, "
-            f"{base['precision']}: {_milliseconds(base)} and {base['peak_memory_mb']:.0f} MB",
+            f"{_spell_cost(own)}; the run in PyTorch, {base['precision']}: {_spell_cost(base)}",
         ]
 
 
@@ -207,7 +206,7 @@ def _evenly(samples: Sequence[Sample], number: int) -> list[Sample]:
 def versions(wanted: Format) -> dict[str, str]:
     """Of Python and of the packages that wrote and ran the export."""
     found = {"python": platform.python_version()}
-    for package in (*PACKAGES[wanted], "numpy", "pillow"):
+    for package in ("delineo", *PACKAGES[wanted], "numpy", "pillow"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -215,5 +214,5 @@ def versions(wanted: Format) -> dict[str, str]:
     return found
 
 
-def _milliseconds(cost: dict[str, Any]) -> str:
-    return f"{1000 * cost['seconds_per_image']:.1f} ms per image"
+def _spell_cost(cost: dict[str, Any]) -> str:
+    return f"{1000 * cost['seconds_per_image']:.1f} ms per image, {cost['peak_memory_mb']:.0f} MB"

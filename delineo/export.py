@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from . import __version__
 from .certificate import Certificate, certify, validation_samples
 from .data.images import read_image
 from .data.samples import DataFolder
@@ -74,7 +73,8 @@ def write_export(path: Path, wanted: Format, predictor: Predictor, folder: DataF
     """Model file and export.json, into an existing folder."""
     record = _record(wanted, predictor, folder)
     write_atomically(path / EXPORT_FILE, record.model_dump_json(indent=1))
-    network = Portable(predictor)
+    # in training mode the exporter would leave the predictor so too
+    network = Portable(predictor).eval()
     example = _example(network, record)
     model = path / MODEL_FILES[wanted]
     with _sentence(wanted):
@@ -134,7 +134,6 @@ def _record(wanted: Format, predictor: Predictor, folder: DataFolder) -> ExportR
         scale=predictor.scale,
         smallest=Portable(predictor).smallest(),
         decision=predictor.decision,
-        delineo=__version__,
     )
 
 

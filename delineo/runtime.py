@@ -1,4 +1,4 @@
-"""ExportedPredictor: what `export` wrote, predicting without PyTorch; and which predictor a path is.
+"""ExportedPredictor: what `export` wrote, predicting without PyTorch.
 
 The model file takes pixels and gives probabilities at the size that the network looks at. What
 stands around it, sizes and decision, is NumPy and the code that a run's own Predictor uses.
@@ -75,8 +75,6 @@ class ExportRecord(Config):
     smallest: int
     """Least height and width of the model's input; smaller images repeat their last row, column."""
     decision: Decision
-    delineo: str
-    """Version that wrote it."""
 
 
 class ExportedPredictor:
@@ -211,6 +209,7 @@ def _open_torch(file: Path) -> Session:
 
     @torch.inference_mode()
     def run(pixels: np.ndarray) -> np.ndarray:
-        return model(torch.from_numpy(pixels)).numpy()
+        # PyTorch warns of arrays that may not be written
+        return model(torch.from_numpy(np.require(pixels, requirements="W"))).numpy()
 
     return run

@@ -43,7 +43,7 @@ NETWORKS = {
     "resnet_unet": {"depth": 18, "decoder_widths": [4, 4, 4, 4, 4]},
 }
 POOLING = {**NETWORKS["resunet"], "name": "resunet", "pyramid_pooling": True}
-SIZES = [(32, 32), (37, 50), (5, 90), (1, 1), (64, 33)]
+SIZES = [(32, 32), (37, 50), (5, 70), (1, 1)]
 TINY = (
     "model.name=unet", "model.width=4", "model.depth=2", "data.image_size=[32,32]",
     "epochs=1", "epoch_size=8", "batch_size=4", "precision=fp32",
@@ -112,6 +112,7 @@ def test_every_network_gives_the_same_in_every_format(
 ) -> None:
     predictor = predictor_of(NETWORKS[name], name=name)
     exported = exported_of(tmp_path, wanted, predictor)
+    assert np.ptp(predictor.probabilities(noise(32, 32)), axis=(1, 2)).max() > 0.001
     for height, width in SIZES:
         image = noise(height, width)
         maps = predictor.probabilities(image)

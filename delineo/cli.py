@@ -120,7 +120,9 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|EXPORT", help="Folder that train or export wrote.")
+    ],
     data: Annotated[
         Path | None, typer.Option(metavar="DATA", help="Another data folder than the run's own.")
     ] = None,
@@ -130,17 +132,18 @@ def evaluate(
     """Score a run on masks that it was not trained on."""
     from .data.check import open_folder
     from .evaluation import evaluate
-    from .prediction import Predictor
     from .progress import show_progress
     from .run import Run
+    from .runtime import is_export, load_predictor
     from .tables import competition_table, score_table
 
-    trained = Run.open(run)
+    if is_export(run) and data is None:
+        raise ConfigError(f"{run} is an export and knows of no data; say which with --data DATA")
     with show_progress() as progress:
-        folder = open_folder(data, progress) if data else trained.folder()
-        evaluation = evaluate(Predictor.load(trained), folder, split, progress)
+        folder = open_folder(data, progress) if data else Run.open(run).folder()
+        evaluation = evaluate(load_predictor(run), folder, split, progress)
     if data is None:
-        evaluation.save(trained.evaluation_file(split))
+        evaluation.save(Run.open(run).evaluation_file(split))
     _write_json(json_file, evaluation.to_json())
     _show(score_table(evaluation))
     if "competition" in evaluation.scores:
@@ -186,7 +189,9 @@ def tune(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|EXPORT", help="Folder that train or export wrote.")
+    ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the masks are written.")],
     overlay: Annotated[
@@ -207,11 +212,11 @@ def predict(
 ) -> None:
     """Write a mask for each image, at the image's own size."""
     from .outputs import Wanted, predict_files
-    from .prediction import Predictor
     from .progress import show_progress
+    from .runtime import load_predictor
 
     wanted = Wanted(overlay, class_overlays, probabilities, rle)
-    predictor = Predictor.load(run)
+    predictor = load_predictor(run)
     with show_progress() as progress:
         summary = predict_files(predictor, images, out, wanted, progress)
     failed = {str(path): reason for path, reason in summary.failed.items()}
@@ -223,6 +228,30 @@ def predict(
         _complain(reason if path in reason else f"{path}: {reason}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
+    wanted: Annotated[
+        str, typer.Option("--format", help="onnx, openvino, openvino-int8 or torch.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where it is written. [default: RUN/exports/FORMAT]"),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Write a run in a form for other runtimes, proved to give the same masks."""
+    from .export import export_run
+    from .progress import show_progress
+    from .runtime import as_format
+
+    with show_progress() as progress:
+        folder, certificate = export_run(run, as_format(wanted), out, progress)
+    _write_json(json_file, certificate.to_json())
+    _print("\n".join(certificate.lines()))
+    _print(f"exported: {folder}\nnext: delineo predict {folder} IMAGE|FOLDER --out DIR")
 
 
 @app.command(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8
 from pydantic import Field
 from scipy import ndimage
@@ -271,5 +270,9 @@ def _all_but_largest(
 def _most_probable(
     probabilities: Float[np.ndarray, "classes height width"],
 ) -> UInt8[np.ndarray, "height width"]:
-    # torch goes along the classes ten times faster than NumPy
-    return torch.from_numpy(probabilities).argmax(0).byte().numpy()
+    # class by class is ten times faster than NumPy's argmax over the first axis
+    mask, highest = np.zeros(probabilities.shape[1:], np.uint8), probabilities[0].copy()
+    for index, own in enumerate(probabilities[1:], start=1):
+        np.copyto(mask, index, where=own > highest, casting="unsafe")
+        np.maximum(highest, own, out=highest)
+    return mask

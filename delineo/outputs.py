@@ -11,8 +11,8 @@ from .data.submission import Submission, TableForm, object_layers, object_names
 from .decision import decide
 from .drawing import displayable, draw_classes, draw_overlay
 from .errors import ConfigError, DataError, ShapeError
-from .prediction import Predictor
 from .progress import NoProgress, Progress
+from .runtime import MaskPredictor
 
 _PICTURES = ("_overlay", "_classes")
 
@@ -40,7 +40,7 @@ class Predictions:
 
 
 def predict_files(
-    predictor: Predictor,
+    predictor: MaskPredictor,
     paths: Iterable[Path],
     out: Path,
     wanted: Wanted = Wanted(),
@@ -73,7 +73,7 @@ def predict_files(
     return result
 
 
-def _submission(predictor: Predictor, wanted: Wanted, images: list[Path]) -> Submission | None:
+def _submission(predictor: MaskPredictor, wanted: Wanted, images: list[Path]) -> Submission | None:
     """An empty table of the wanted form. Raises ConfigError where that form cannot hold it."""
     if wanted.rle is None:
         return None
@@ -82,7 +82,7 @@ def _submission(predictor: Predictor, wanted: Wanted, images: list[Path]) -> Sub
     return submission
 
 
-def _endings(predictor: Predictor, wanted: Wanted) -> list[str]:
+def _endings(predictor: MaskPredictor, wanted: Wanted) -> list[str]:
     """What the names of an image's files have after its stem, without suffix."""
     names = file_names(predictor.classes)
     masks = [f"_{name}" for name in names] if predictor.task == "multilabel" else [""]
@@ -148,7 +148,7 @@ def _refuse_to_overwrite(targets: list[tuple[Path, Path]], endings: Sequence[str
 
 
 def write_prediction(
-    predictor: Predictor, image: np.ndarray, target: Path, wanted: Wanted
+    predictor: MaskPredictor, image: np.ndarray, target: Path, wanted: Wanted
 ) -> np.ndarray:
     """Write the mask, which is returned, and what is wanted; `target` is a path without suffix."""
     maps, names = predictor.probabilities(image), file_names(predictor.classes)
@@ -168,7 +168,7 @@ def write_prediction(
     return mask
 
 
-def _each_class(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _each_class(predictor: MaskPredictor, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The image once per class; a class without a name of its own is called by its number."""
     names = object_names(predictor.task, predictor.classes)
     labels = [f"class {name}" if name.isdecimal() else name for name in names]

@@ -13,7 +13,8 @@ import torch
 
 from .data.dataset import DataConfig, read_pair
 from .data.samples import IGNORE_INDEX, DataFolder, Task
-from .data.scaling import resize_mask, scaled_size, size_of
+from .data.scaling import resize_mask, size_of
+from .data.sizing import scaled_size
 from .errors import ConfigError
 from .losses import LossConfig
 from .recipe import Recipe

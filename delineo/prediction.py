@@ -12,9 +12,10 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from .data.samples import DataFolder, Task
-from .data.scaling import match_channels, normalize, resize_image, scaled_size, to_tensor
+from .data.scaling import normalize, resize_image, to_tensor
+from .data.sizing import check_image, match_channels, scaled_size
 from .decision import Decision, decide
-from .errors import DataError, RunError, ShapeError
+from .errors import RunError
 from .machine import choose_precision
 from .models import build_model
 from .recipe import Recipe
@@ -95,12 +96,7 @@ class Predictor:
         An image (height, width) is taken as grey. Raises ShapeError where there are other axes,
         DataError where channels do not fit or pixels are no finite numbers.
         """
-        if image.ndim == 2:
-            image = image[:, :, None]
-        if image.ndim != 3 or 0 in image.shape:
-            raise ShapeError(f"an image is (height, width, channels), got {image.shape}")
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
-            raise DataError("the image has NaN or infinite pixels; fill them with a number")
+        image = check_image(image)
         logits = self.logits(self.view(image))
         return self.native(logits, (image.shape[0], image.shape[1])).cpu().numpy()
 

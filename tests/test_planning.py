@@ -10,7 +10,7 @@ from PIL import Image
 
 from delineo.data.check import open_folder
 from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sample, Task
-from delineo.data.scaling import scaled_size
+from delineo.data.sizing import scaled_size
 from delineo.errors import ConfigError
 from delineo.planning import (
     LEAST_WINDOW_SIDE,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import delineo
 from delineo.data.samples import DataFolder, Encoding, Task
-from delineo.data.scaling import scaled_size
+from delineo.data.sizing import scaled_size
 from delineo.decision import Decision, decide
 from delineo.errors import DataError, RunError, ShapeError
 from delineo.prediction import Predictor, build_network, probabilities_of

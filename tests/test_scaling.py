@@ -9,15 +9,8 @@ import torch
 from hypothesis import given
 from PIL import Image
 
-from delineo.data.scaling import (
-    match_channels,
-    normalize,
-    resize_image,
-    resize_mask,
-    scaled_size,
-    size_of,
-    to_tensor,
-)
+from delineo.data.scaling import normalize, resize_image, resize_mask, size_of, to_tensor
+from delineo.data.sizing import match_channels, scaled_size
 from delineo.errors import DataError
 
 FITTING = {(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (2, 1), (2, 2), (3, 1), (3, 3)} | {

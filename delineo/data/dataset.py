@@ -19,7 +19,8 @@ from .encoding import read_mask
 from .images import read_image
 from .randomness import derive_seed, generator
 from .samples import IGNORE_INDEX, DataFolder, Sample
-from .scaling import match_channels, resize_image, resize_mask, scaled_size, to_tensor
+from .scaling import resize_image, resize_mask, to_tensor
+from .sizing import match_channels, scaled_size
 
 Side = Annotated[int, Field(ge=1)]
 

@@ -63,16 +63,53 @@ class SegNet(nn.Module):
         """Raises ShapeError where the channels are not those the network was built for."""
         check_input(images, self.in_channels)
         x = pad_to_least(images, self.smallest)
+        # exports hold ordinary operations, which give the same: no format can say max_unpool2d
+        pool, unpool = (
+            (pool_corners, unpool_corners) if torch.jit.is_tracing() else (_pool, _unpool)
+        )
         pooled: list[tuple[Tensor, torch.Size]] = []
         for level in self.encoder:
             x = level(x)
             size = x.shape[2:]
-            x, indices = F.max_pool2d(x, 2, return_indices=True)
-            pooled.append((indices, size))
+            x, places = pool(x)
+            pooled.append((places, size))
         for level in self.decoder:
-            indices, size = pooled.pop()
-            x = level(F.max_unpool2d(x, indices, (2, 2), output_size=size))
+            x = level(unpool(x, *pooled.pop()))
         return self.head(x)[:, :, : images.shape[2], : images.shape[3]]
+
+
+def _pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each 2x2 pixels, and where it was."""
+    return F.max_pool2d(x, 2, return_indices=True)
+
+
+def _unpool(x: Tensor, places: Tensor, size: torch.Size) -> Tensor:
+    """Each value where `_pool` found the largest; the others are 0."""
+    return F.max_unpool2d(x, places, (2, 2), output_size=size)
+
+
+def pool_corners(
+    x: Float[Tensor, "batch channels height width"],
+) -> tuple[Float[Tensor, "batch channels h w"], Float[Tensor, "batch channels 4 h w"]]:
+    """The largest of each 2x2 pixels, and for each of the four 1 where it is the first of them."""
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    corners = [x[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
+    largest = F.max_pool2d(x, 2)
+    free, found = torch.ones_like(largest), []
+    for corner in corners:
+        found.append((corner == largest).to(x.dtype) * free)
+        free = free - found[-1]
+    return largest, torch.stack(found, 2)
+
+
+def unpool_corners(
+    x: Float[Tensor, "batch channels h w"],
+    places: Float[Tensor, "batch channels 4 h w"],
+    size: torch.Size | tuple,
+) -> Float[Tensor, "batch channels height width"]:
+    """Each value where `pool_corners` found the largest; an odd last row or column is 0."""
+    spread = F.pixel_shuffle((x[:, :, None] * places).flatten(1, 2), 2)
+    return F.pad(spread, (0, size[1] % 2, 0, size[0] % 2))
 
 
 class _Level(nn.Sequential):

@@ -1,0 +1,227 @@
+"""export_run(): a run as a folder that predicts without it, kept only where it agrees with PyTorch.
+
+The model file holds normalisation, network, temperature and softmax or sigmoid; export.json the
+rules for channels and size and the decision; certificate.json how both agree with the run.
+"""
+
+import shutil
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from .certificate import Certificate, certify, validation_samples
+from .data.images import read_image
+from .data.samples import DataFolder
+from .data.scaling import normalize
+from .errors import ConfigError, RunError
+from .files import write_atomically
+from .prediction import Predictor, build_network, probabilities_of
+from .progress import NoProgress, Progress
+from .run import Run
+from .runtime import (
+    EXPORT_FILE,
+    MODEL_FILES,
+    ExportedPredictor,
+    ExportRecord,
+    Format,
+    check_installed,
+    is_export,
+    require,
+)
+
+OPSET = 17
+CALIBRATION_IMAGES = 100
+"""Training images that the value ranges of int8 are taken from; of more, at even distances."""
+
+
+def export_run(
+    run: Run | Path | str,
+    wanted: Format,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Path, Certificate]:
+    """Write the export and its certificate, by default into RUN/exports/FORMAT.
+
+    An export that is there already is replaced. Raises ConfigError where what the format needs is
+    not installed, RunError where the network cannot be written in it or the result does not agree
+    with PyTorch; then nothing is kept.
+    """
+    run = run if isinstance(run, Run) else Run.open(Path(run))
+    check_installed(wanted)
+    out = Path(out or run.path / "exports" / wanted)
+    _refuse_taken(out)
+    folder = run.folder()
+    validation_samples(folder)
+    reference = _reference(run)
+    with _whole_or_not_at_all(out) as part:
+        write_export(part, wanted, reference, folder)
+        certificate = certify(part, run, reference, folder, progress or NoProgress())
+        if problem := certificate.problem():
+            raise RunError(f"nothing was exported as {wanted}: {problem}")
+        certificate.save(part / "certificate.json")
+    return out, certificate
+
+
+def write_export(path: Path, wanted: Format, predictor: Predictor, folder: DataFolder) -> None:
+    """Model file and export.json, into an existing folder."""
+    record = _record(wanted, predictor, folder)
+    write_atomically(path / EXPORT_FILE, record.model_dump_json(indent=1))
+    # in training mode the exporter would leave the predictor so too
+    network = Portable(predictor).eval()
+    example = _example(network, record)
+    model = path / MODEL_FILES[wanted]
+    with _sentence(wanted):
+        if wanted == "torch":
+            torch.jit.trace(network, example, check_trace=False).save(str(model))
+        else:
+            _write_onnx(network, example, path / "model.onnx")
+    if wanted.startswith("openvino"):
+        _to_openvino(path / "model.onnx", model)
+    if wanted == "openvino-int8":
+        _quantize(model, ExportedPredictor.load(path), folder)
+
+
+class Portable(nn.Module):
+    """Pixels of the image file's type -> probabilities: what a model file holds."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.network, self.task = predictor.network, predictor.task
+        self.temperature = predictor.decision.temperature
+        self.mean, self.std = predictor.mean, predictor.std
+
+    def forward(
+        self, pixels: Shaped[Tensor, "batch height width channels"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        inputs = normalize(pixels.permute(0, 3, 1, 2), self.mean, self.std)
+        return probabilities_of(self.network(inputs) / self.temperature, self.task)
+
+    def smallest(self) -> int:
+        """Least height and width; where the network has none, 1."""
+        return int(getattr(self.network, "smallest", 1))
+
+
+def _reference(run: Run) -> Predictor:
+    """The run in PyTorch, in fp32 on the CPU. Raises RunError where the network is one's own."""
+    recipe = run.recipe().without_pretrained()
+    expected = build_network(recipe, run.description(), None).state_dict().keys()
+    if run.best_weights().keys() != expected:
+        raise RunError(
+            f"{run.path} holds a network that delineo models does not list; export writes only "
+            "those: use torch.export with your own, or train one of the list"
+        )
+    predictor = Predictor.load(run, device="cpu")
+    predictor.precision = "fp32"
+    return predictor
+
+
+def _record(wanted: Format, predictor: Predictor, folder: DataFolder) -> ExportRecord:
+    first = read_image(folder.part("train")[0].image)
+    return ExportRecord(
+        format=wanted,
+        task=predictor.task,
+        classes=predictor.classes,
+        channels=predictor.channels,
+        pixels="uint8" if first.dtype == np.uint8 else "float32",
+        image_size=predictor.image_size,
+        scale=predictor.scale,
+        smallest=Portable(predictor).smallest(),
+        decision=predictor.decision,
+    )
+
+
+def _example(network: Portable, record: ExportRecord) -> Tensor:
+    """Pixels that make the network take every step that it may skip.
+
+    With an odd size at each level, a U-Net resizes at each; where sizes agree that changes nothing.
+    """
+    least = network.smallest()
+    strided = any(isinstance(m, nn.Conv2d) and m.stride == (2, 2) for m in network.modules())
+    side = least + 1 if strided else 2 * least - 1
+    side = max(side, 33 if least == 1 else side)
+    shape = (2, side, side, record.channels)
+    return torch.zeros(shape, dtype=getattr(torch, record.pixels))
+
+
+def _write_onnx(network: nn.Module, example: Tensor, file: Path) -> None:
+    """By tracing, which unlike torch.export takes every network at any height and width."""
+    torch.onnx.export(
+        network,
+        (example,),
+        str(file),
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=["image"],
+        output_names=["probabilities"],
+        dynamic_axes={
+            "image": {0: "batch", 1: "height", 2: "width"},
+            "probabilities": {0: "batch", 2: "height", 3: "width"},
+        },
+    )
+
+
+def _to_openvino(onnx_file: Path, file: Path) -> None:
+    openvino = require("openvino", "openvino")
+    openvino.save_model(openvino.Core().read_model(str(onnx_file)), str(file), False)
+    onnx_file.unlink()
+
+
+def _quantize(file: Path, exported: ExportedPredictor, folder: DataFolder) -> None:
+    """Weights and activations to int8, with ranges from training images (NNCF)."""
+    openvino = require("openvino", "openvino")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nncf = require("nncf", "openvino-int8")
+        samples = folder.part("train")
+        every = max(1, len(samples) // CALIBRATION_IMAGES)
+        views = [exported.view(read_image(sample.image))[None] for sample in samples[::every]]
+        model = openvino.Core().read_model(str(file))
+        model = nncf.quantize(model, nncf.Dataset(views), subset_size=len(views))
+        smaller = file.with_name("quantized.xml")
+        openvino.save_model(model, str(smaller), False)
+    for suffix in (".xml", ".bin"):
+        smaller.with_suffix(suffix).replace(file.with_suffix(suffix))
+
+
+@contextmanager
+def _sentence(wanted: Format) -> Iterator[None]:
+    """Without the tracer's warnings of what never changes; its errors as one sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RunError(
+            f"this network cannot be written as {wanted} ({reason}); --format torch takes all"
+        ) from error
+
+
+def _refuse_taken(out: Path) -> None:
+    """Raises ConfigError where `out` holds anything but an earlier export."""
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if taken and not is_export(out):
+        raise ConfigError(f"{out} is there already and is no export; choose another --out")
+
+
+@contextmanager
+def _whole_or_not_at_all(out: Path) -> Iterator[Path]:
+    """A folder that takes the place of `out` at the end, or is removed where anything fails."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
+    part.mkdir()
+    try:
+        yield part
+        if out.exists():
+            shutil.rmtree(out)
+        part.rename(out)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

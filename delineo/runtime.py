@@ -1,0 +1,215 @@
+"""ExportedPredictor: what `export` wrote, predicting without PyTorch.
+
+The model file takes pixels and gives probabilities at the size that the network looks at. What
+stands around it, sizes and decision, is NumPy and the code that a run's own Predictor uses.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+from pydantic import ValidationError
+
+from .config import Config
+from .data.samples import Task
+from .data.sizing import (
+    Scale,
+    check_image,
+    match_channels,
+    pad_to_least,
+    resize_maps,
+    resize_pixels,
+    scaled_size,
+)
+from .decision import Decision, decide
+from .errors import ConfigError, DataError, RunError
+
+Format = Literal["onnx", "openvino", "openvino-int8", "torch"]
+MODEL_FILES = {
+    "onnx": "model.onnx",
+    "openvino": "model.xml",
+    "openvino-int8": "model.xml",
+    "torch": "model.pt",
+}
+EXPORT_FILE = "export.json"
+Session = Callable[[np.ndarray], np.ndarray]
+"""Pixels (batch, height, width, channels) -> probabilities (batch, classes, height, width)."""
+
+
+@runtime_checkable
+class MaskPredictor(Protocol):
+    """A run or an export, ready to use."""
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def decision(self) -> Decision: ...
+
+    def __call__(self, image: np.ndarray) -> np.ndarray: ...
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray: ...
+
+
+class ExportRecord(Config):
+    """export.json: all that a runtime needs to know beside the model file.
+
+    Normalisation and temperature are in the model file already.
+    """
+
+    format: Format
+    task: Task
+    classes: tuple[str, ...]
+    channels: int
+    pixels: Literal["uint8", "float32"]
+    """Type of the model's input; its values are those of the image file."""
+    image_size: tuple[int, int]
+    """Height and width that the network looks at, for scale "fit" their product."""
+    scale: Scale
+    smallest: int
+    """Least height and width of the model's input; smaller images repeat their last row, column."""
+    decision: Decision
+
+
+class ExportedPredictor:
+    """An export, called like the Predictor of its run."""
+
+    def __init__(self, record: ExportRecord, session: Session) -> None:
+        self.record, self.session = record, session
+        self.task: Task = record.task
+        self.classes = record.classes
+        self.decision = record.decision
+
+    @classmethod
+    def load(cls, path: Path) -> "ExportedPredictor":
+        """From a folder that `export` wrote.
+
+        Raises RunError where it is none or broken, ConfigError where its runtime is not installed.
+        """
+        record = read_record(path)
+        return cls(record, open_session(record.format, Path(path) / MODEL_FILES[record.format]))
+
+    def __call__(self, image: np.ndarray) -> UInt8[np.ndarray, "*planes height width"]:
+        """Mask of an image (height, width, channels), as that of Predictor."""
+        return decide(self.probabilities(image), self.decision)
+
+    def probabilities(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
+        """Probability of each class at each pixel of the image, 0 to 1, float32.
+
+        Raises ShapeError where an image has other axes than height, width and channels, DataError
+        where channels or type do not fit or pixels are no finite numbers.
+        """
+        image = check_image(image)
+        view = self.view(image)
+        maps = self.session(pad_to_least(view, self.record.smallest)[None])[0]
+        own = maps[:, : view.shape[0], : view.shape[1]]
+        return resize_maps(own, (image.shape[0], image.shape[1]))
+
+    def view(self, image: np.ndarray) -> Shaped[np.ndarray, "height width channels"]:
+        """The image at the size and with the channels that the network looks at."""
+        record = self.record
+        if record.pixels == "uint8" and image.dtype != np.uint8:
+            raise DataError(
+                f"the export takes 8-bit images like those it was trained on, got {image.dtype}; "
+                "convert the image, or predict with the run itself"
+            )
+        size = scaled_size((image.shape[0], image.shape[1]), record.image_size, record.scale)
+        pixels = match_channels(image, record.channels).astype(record.pixels, copy=False)
+        return np.ascontiguousarray(resize_pixels(pixels, size))
+
+
+def load_predictor(path: Path) -> MaskPredictor:
+    """The predictor of a run or of an export, whichever `path` is; PyTorch only for a run."""
+    if is_export(path):
+        return ExportedPredictor.load(path)
+    from .prediction import Predictor
+
+    return Predictor.load(path)
+
+
+def is_export(path: Path) -> bool:
+    """Whether `path` is a folder that `export` wrote."""
+    return (Path(path) / EXPORT_FILE).is_file()
+
+
+def read_record(path: Path) -> ExportRecord:
+    """Raises RunError where there is no export.json or it is broken."""
+    file = Path(path) / EXPORT_FILE
+    try:
+        record = ExportRecord.model_validate_json(file.read_text())
+        decision = record.decision.for_classes(record.task, record.classes)
+    except (OSError, ValidationError) as error:
+        raise RunError(f"{file} is not what export wrote ({error}); export again") from error
+    return record.model_copy(update={"decision": decision})
+
+
+def as_format(name: str) -> Format:
+    """Raises ConfigError where there is no such format."""
+    for known in get_args(Format):
+        if name == known:
+            return known
+    raise ConfigError(f"--format is one of {', '.join(get_args(Format))}, got {name!r}")
+
+
+def check_installed(wanted: Format) -> None:
+    """Raises ConfigError where the format's runtime is not installed."""
+    needed = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+    require(needed[wanted.split("-")[0]], wanted.split("-")[0])
+
+
+def require(module: str, extra: str) -> Any:
+    """An optional package. Raises ConfigError with the command that installs it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"{module} is not installed; install it with: pip install 'delineo[{extra}]'"
+        ) from error
+
+
+def open_session(wanted: Format, file: Path) -> Session:
+    """The model file in its runtime, on the CPU. Raises RunError where it cannot be read."""
+    check_installed(wanted)
+    openers = {"onnx": _open_onnx, "torch": _open_torch}
+    try:
+        return openers.get(wanted, _open_openvino)(file)
+    except Exception as error:
+        raise RunError(f"{file} cannot be read ({error}); export again") from error
+
+
+def _open_onnx(file: Path) -> Session:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda pixels: np.asarray(session.run(None, {"image": pixels})[0])
+
+
+def _open_openvino(file: Path) -> Session:
+    import openvino
+
+    # without the hint some processors compute in bf16, and masks change
+    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda pixels: compiled(pixels)[0]
+
+
+def _open_torch(file: Path) -> Session:
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.jit.load(str(file))
+
+    @torch.inference_mode()
+    def run(pixels: np.ndarray) -> np.ndarray:
+        # PyTorch warns of arrays that may not be written
+        return model(torch.from_numpy(np.require(pixels, requirements="W"))).numpy()
+
+    return run

@@ -178,7 +178,7 @@ def _compare(
         for each in masks
     ]
     same = int(np.count_nonzero(masks[0] == masks[1]))
-    return _Pair(*counts, same, masks[0].size, difference)
+    return _Pair(counts[0], counts[1], same, masks[0].size, difference)
 
 
 def _evaluation(folder: DataFolder, counts: list[Counts], predictor: Predictor) -> Evaluation:

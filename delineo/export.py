@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .certificate import Certificate, certify, validation_samples
 from .data.images import read_image
-from .data.samples import DataFolder
+from .data.samples import DataFolder, Task
 from .data.scaling import normalize
 from .errors import ConfigError, RunError
 from .files import write_atomically
@@ -79,7 +79,7 @@ def write_export(path: Path, wanted: Format, predictor: Predictor, folder: DataF
     model = path / MODEL_FILES[wanted]
     with _sentence(wanted):
         if wanted == "torch":
-            torch.jit.trace(network, example, check_trace=False).save(str(model))
+            torch.jit.save(torch.jit.trace(network, example, check_trace=False), str(model))
         else:
             _write_onnx(network, example, path / "model.onnx")
     if wanted.startswith("openvino"):
@@ -93,7 +93,8 @@ class Portable(nn.Module):
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
-        self.network, self.task = predictor.network, predictor.task
+        self.network: nn.Module = predictor.network
+        self.task: Task = predictor.task
         self.temperature = predictor.decision.temperature
         self.mean, self.std = predictor.mean, predictor.std
 

@@ -77,7 +77,7 @@ def resize_pixels(
     if image.shape[:2] == size:
         return image
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(image, 2, 0)]
-    resized = [plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes]
+    resized = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
     return np.stack([np.asarray(plane) for plane in resized], axis=2)
 
 

@@ -64,9 +64,8 @@ class SegNet(nn.Module):
         check_input(images, self.in_channels)
         x = pad_to_least(images, self.smallest)
         # exports hold ordinary operations, which give the same: no format can say max_unpool2d
-        pool, unpool = (
-            (pool_corners, unpool_corners) if torch.jit.is_tracing() else (_pool, _unpool)
-        )
+        tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        pool, unpool = (pool_corners, unpool_corners) if tracing else (_pool, _unpool)
         pooled: list[tuple[Tensor, torch.Size]] = []
         for level in self.encoder:
             x = level(x)

@@ -37,7 +37,7 @@ ROWS = {
         "carvana",
         small=("model.width=16", "data.image_size=[160,240]", "optimizer.lr=4e-4", "batch_size=8"),
     ),
-    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt", small=("epochs=8",)),
+    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt", small=("epochs=4",)),
     "voc-unet": Row(
         "unet_voc.yaml",
         "voc2012",

@@ -116,7 +116,7 @@ def _row(line: Line, result: dict[str, Any]) -> str:
     value, interval = _score(figures, line.score)
     data = DATA.get(figures["data"], figures["data"])
     minutes = f"{figures['train_seconds'] / 60:.0f} min"
-    run_as = line.full_width or ("`budget`" if not line.published else "as published")
+    run_as = line.full_width or f"`{' '.join(figures['settings'])}`"
     return (
         f"| {data} | {line.system} | {NAMES['.'.join(line.score)]} | {line.published} "
         f"| {_with_interval(value, interval)} | {run_as} | {figures['epochs']} | {minutes} "
@@ -126,7 +126,7 @@ def _row(line: Line, result: dict[str, Any]) -> str:
 
 def _missing_row(line: Line) -> str:
     name = NAMES[".".join(line.score)]
-    return f"| | {line.system} ({line.result}) | {name} | {line.published} | not yet run | | | | |"
+    return f"| ({line.result}) | {line.system} | {name} | {line.published} | not yet run | | | | |"
 
 
 def _score(figures: dict[str, Any], place: tuple[str, ...]) -> tuple[float, list[float] | None]:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,33 @@ def cpu_flags() -> frozenset[str]:
     except OSError:
         pass
     return frozenset()
+
+
+PACKAGES = (
+    "delineo",
+    "torch",
+    "lightning-fabric",
+    "kornia",
+    "numpy",
+    "scipy",
+    "pillow",
+    "tifffile",
+    "safetensors",
+    "pydantic",
+)
+"""What a training's result may depend on, as the packages are called where they come from."""
+
+
+def package_versions() -> dict[str, str | None]:
+    """The installed version of each of PACKAGES; None where it is not installed as one."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def describe_machine() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from .data.samples import DataFolder, Encoding
 from .decision import Decision
 from .errors import DataError, RunError
 from .files import write_atomically
+from .machine import package_versions
 from .recipe import Recipe
 
 
@@ -187,7 +188,7 @@ class Run:
         record = {
             "command": sys.argv,
             "python": sys.version.split()[0],
-            "torch": torch.__version__,
+            "packages": package_versions(),
             "threads": torch.get_num_threads(),
             "git": _git_state(),
             **details,

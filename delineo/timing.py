@@ -1,7 +1,8 @@
 """How fast this machine trains and validates a recipe: a few real steps, timed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from statistics import median
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from .data.samples import DataFolder
 from .data.scaling import normalize
 from .decision import Decision
+from .errors import ConfigError
 from .losses import build_loss
 from .planning import Timing
 from .prediction import ModelFactory, Predictor, build_network
@@ -54,7 +56,24 @@ def _time_training(
         optimizer.zero_grad()
 
     network.train()
-    return _median_seconds(step, WARM_UP, TIMED) / recipe.batch_size
+    with single_values_explained(recipe):
+        return _median_seconds(step, WARM_UP, TIMED) / recipe.batch_size
+
+
+@contextmanager
+def single_values_explained(recipe: Recipe) -> Iterator[None]:
+    """Turns what batch norm says of one value per channel into ConfigError."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        height, width = recipe.data.image_size or (0, 0)
+        raise ConfigError(
+            f"batch_size={recipe.batch_size} with windows of {height} x {width} leaves batch norm "
+            "one value per channel to take the variance of; raise batch_size to 2 or more, or "
+            "data.image_size"
+        ) from error
 
 
 def _time_validation(

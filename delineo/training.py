@@ -40,7 +40,7 @@ from .run import Run
 from .startup import launch, load_recipe, resumed_recipe, start_run
 from .state import State, average_of
 from .stopping import StopSignals
-from .timing import time_steps
+from .timing import single_values_explained, time_steps
 from .validation import Validation, ValidationPart, validate
 
 COLLAPSE_EPOCHS = 3  # one class everywhere for so many epochs is called out
@@ -264,7 +264,8 @@ def network_input(
 def careful_step(job: Job, state: State, batch: Batch) -> float:
     """train_step, with what goes wrong explained."""
     try:
-        return train_step(job, state, batch)
+        with single_values_explained(job.recipe):
+            return train_step(job, state, batch)
     except FloatingPointError as error:
         samples = job.folder.part("train")
         files = ", ".join(str(samples[index].image) for index in batch.indices.tolist())

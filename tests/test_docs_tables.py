@@ -81,6 +81,7 @@ COMPOSED = {
     "f'no-{part}'": ("no-train", "no-val"),
     "code": ("exact-duplicate", "near-duplicate"),
     "'note' if wanted else 'error'": ("note", "error"),
+    "'warning' if to_be_scored else 'error'": ("warning", "error"),
 }
 
 

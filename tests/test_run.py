@@ -12,6 +12,7 @@ from delineo.data.samples import DataFolder, Encoding
 from delineo.decision import Decision
 from delineo.errors import ConfigError, DataError, RunError
 from delineo.files import write_atomically
+from delineo.machine import PACKAGES
 from delineo.recipe import Recipe
 from delineo.run import Run
 
@@ -200,4 +201,6 @@ def test_the_log_has_the_time_and_the_environment_the_machine(run: Run) -> None:
     run.write_environment({"seed": 7})
     record = json.loads(run.environment_file.read_text())
     assert record["seed"] == 7
-    assert record["torch"] == torch.__version__
+    assert record["packages"]["torch"] == torch.__version__
+    assert record["packages"].keys() == set(PACKAGES)
+    assert None not in record["packages"].values()

@@ -200,3 +200,12 @@ def test_a_network_of_your_own_is_trained_and_used(data: Path, tmp_path: Path) -
     predictor = delineo.Predictor.load(run, model=factory)
     image = torch.zeros(20, 30, 3, dtype=torch.uint8).numpy()
     assert predictor(image).shape == (20, 30)
+
+
+@pytest.mark.parametrize("length", ["epochs=1", "budget=20s"])
+def test_one_value_per_channel_is_explained(data: Path, tmp_path: Path, length: str) -> None:
+    settings = (*TINY, "batch_size=1", "data.image_size=[4,4]", "epochs=null", length)
+    with pytest.raises(
+        ConfigError, match=r"batch_size=1 with windows of 4 x 4 .* raise batch_size"
+    ):
+        delineo.train(data, settings, out=tmp_path / "run")

@@ -105,7 +105,9 @@ def _from_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
     task, classes = task_and_classes(declared, {str(name) for name in values.values()})
     encoded = {value: class_index(name, task, classes, declared) for value, name in values.items()}
     encoding = Encoding(encoded | _ignored(declared))
-    shades = Encoding(colors={(value,) * 3: index for value, index in encoding.values.items()})
+    shades = Encoding(
+        colors={(value, value, value): index for value, index in encoding.values.items()}
+    )
     return _or_nearest(Inferred(task, classes, encoding, ()), shades, masks)
 
 
@@ -158,7 +160,7 @@ def _guessed_colors(declared: Declared, masks: list[MaskFacts]) -> Inferred:
 
 def colors_of(mask: MaskFacts) -> Mapping[Color, int]:
     """RGB -> pixels, of grey masks too."""
-    return mask.colors or {(value,) * 3: pixels for value, pixels in mask.values.items()}
+    return mask.colors or {(v, v, v): pixels for v, pixels in mask.values.items()}
 
 
 def _snapped(pixels: Mapping[Color, int], drawn: Sequence[Color]) -> dict[Color, int]:

@@ -1,16 +1,18 @@
 """The published systems on their data: what was published, what comes out here.
 
-    python benchmarks/reproduce.py [--full] [NAME ...]
+    python benchmarks/reproduce.py [--full] [--finished] [NAME ...]
 
 With --full the recipes as they are, for a GPU; without, what two CPU cores can do: networks 16 wide
 at half the size, and fewer epochs where a row says so. Each row trains into runs/NAME and is
 recorded in benchmarks/results/reproduce-NAME.json; `python benchmarks/reproduction.py` writes the
-tables. The rows of Delineo's defaults are those of benchmarks/folders.py.
+tables. The rows of Delineo's defaults are those of benchmarks/folders.py. With --finished nothing
+is trained: the cells of the grid that are there already are recorded.
 """
 
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from common import RUNS, SHARED, delineo, record, train_and_test
@@ -100,18 +102,26 @@ def tune_and_test(name: str) -> dict[str, Any]:
 
 
 def reproduce_grid(full: bool) -> None:
+    """Train the grid; a second call goes on where the first was stopped."""
     settings = () if full else SMALL_GRID
-    out = RUNS / GRID
-    seconds = delineo(
-        "compare",
-        f"{GRID}.yaml",
-        f"data.path={SHARED / 'ph2'}",
-        *settings,
-        *("--out", str(out)),
-    )
-    comparison = json.loads((out / "comparison.json").read_text())
-    figures = {"train_seconds": round(seconds, 1), "comparison": comparison}
-    record_row(GRID, f"{GRID}.yaml", "ph2", settings, figures)
+    data = f"data.path={SHARED / 'ph2'}"
+    delineo("compare", f"{GRID}.yaml", data, *settings, "--out", str(RUNS / GRID))
+    record_grid(full)
+
+
+def record_grid(full: bool) -> None:
+    """Record those cells of the grid that are finished, in comparison."""
+    cells = sorted(file.parent for file in (RUNS / GRID).glob("*/evaluation-test.json"))
+    file = RUNS / f"{GRID}.json"
+    delineo("compare", *map(str, cells), "--json", str(file))
+    comparison = json.loads(file.read_text())
+    scores = {Path(name).name: each for name, each in comparison["scores"].items()}
+    last = [(cell / "metrics.jsonl").read_text().splitlines()[-1] for cell in cells]
+    figures = {
+        "train_seconds": round(sum(json.loads(line)["seconds"] for line in last), 1),
+        "comparison": {"scores": scores},
+    }
+    record_row(GRID, f"{GRID}.yaml", "ph2", () if full else SMALL_GRID, figures)
 
 
 def record_row(
@@ -136,7 +146,10 @@ def compare_pairs() -> None:
 
 
 if __name__ == "__main__":
-    wanted = [argument for argument in sys.argv[1:] if argument != "--full"]
+    wanted = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    if "--finished" in sys.argv:
+        record_grid(full="--full" in sys.argv)
+        sys.exit()
     for name in wanted or [*ROWS, GRID]:
         reproduce(name, full="--full" in sys.argv)
     compare_pairs()

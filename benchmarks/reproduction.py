@@ -159,20 +159,22 @@ def _grid_lines(result: dict[str, Any] | None) -> list[str]:
         "| cell | published test IoU | here, mean of images [95 %] | reached |",
         "| --- | --- | --- | --- |",
     ]
-    for name, each in scores.items():
-        value = each["per_image"]["mean_iou"]
-        interval = each["per_image"]["interval95"]["mean_iou"]
-        published = PUBLISHED_PH2.get(name)
-        reached = "" if published is None else ("yes" if value >= published else "no")
-        lines.append(
-            f"| {name} | {published or 'none'} | {_with_interval(value, interval)} | {reached} |"
-        )
+    lines += [_cell_line(name, each["per_image"]) for name, each in scores.items()]
+    missing = sorted(name for name in (*PUBLISHED_PH2, "unet-focal") if name not in scores)
     figures = result["figures"]
     note = (
         f"{' '.join(figures['settings']) or 'As in the recipe'}; all cells together "
         f"{figures['train_seconds'] / 60:.0f} min, {_machine(result)}."
+        f"{' Not yet run: ' + ', '.join(missing) + '.' if missing else ''}"
     )
     return [*lines, "", note]
+
+
+def _cell_line(name: str, scores: dict[str, Any]) -> str:
+    value, published = scores["mean_iou"], PUBLISHED_PH2.get(name)
+    shown = _with_interval(value, scores["interval95"]["mean_iou"])
+    reached = "" if published is None else ("yes" if value >= published else "no")
+    return f"| {name} | {published or 'none'} | {shown} | {reached} |"
 
 
 def _tgs_lines(results: dict[str, Any]) -> list[str]:

@@ -10,13 +10,7 @@ from ..errors import ConfigError, DataError
 from ..progress import Progress
 from .check_files import common_channels, file_findings
 from .check_masks import Known, mask_findings
-from .check_parts import (
-    NO_OBSTACLE_TO_SCORING,
-    class_findings,
-    copy_findings,
-    group_findings,
-    size_findings,
-)
+from .check_parts import class_findings, copy_findings, group_findings, size_findings
 from .contents import Contents, read_contents, stratification_labels
 from .duplicates import exact_duplicates, near_duplicates
 from .encoding import Inferred, infer_encoding
@@ -194,13 +188,9 @@ def _fingerprint(facts: Mapping[str, Facts]) -> str:
 
 
 def open_folder(path: Path | str, progress: Progress | None = None) -> DataFolder:
-    """A folder that is fit for scoring, maybe with nothing to train on.
-
-    Raises DataError that lists all errors found.
-    """
+    """A folder that is fit for training. Raises DataError that lists all errors found."""
     checkup = check_folder(path, progress)
-    errors = [f for f in checkup.of("error") if f.code not in NO_OBSTACLE_TO_SCORING]
-    if checkup.folder is None or errors:
-        listed = "\n".join(f"- {finding.text()}" for finding in errors)
-        raise DataError(f"{path} cannot be used:\n{listed}")
+    if checkup.folder is None or not checkup.ok:
+        errors = "\n".join(f"- {finding.text()}" for finding in checkup.of("error"))
+        raise DataError(f"{path} cannot be used:\n{errors}")
     return checkup.folder

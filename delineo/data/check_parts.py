@@ -12,9 +12,6 @@ from .splits import Splits
 FEW_IMAGES = 20
 """A validation or test part with fewer says little."""
 
-NO_OBSTACLE_TO_SCORING = ("no-train", "no-val")
-"""Codes of errors that stop training, and nothing else."""
-
 _SCORES_FLATTER = "scores on them flatter the model"
 
 
@@ -117,15 +114,14 @@ def _classes_in(contents: Mapping[str, Contents], ids: Sequence[str]) -> set[int
 
 
 def size_findings(splits: Splits) -> Iterator[Finding]:
-    """Parts that are empty or small. A folder of test images alone is there to be scored."""
+    """Parts that are empty or small."""
     needed: tuple[Part, ...] = ("train", "val")
-    to_be_scored = splits["test"] and not any(splits[part] for part in needed)
     for part in needed:
         if not splits[part]:
             doing = "training" if part == "train" else "validation"
             yield Finding(
                 f"no-{part}",
-                "warning" if to_be_scored else "error",
+                "warning",
                 f"no image is left for {doing}; nothing can be trained like this",
                 fix=f"Add images, or name some for {part} in splits.json",
             )

@@ -56,16 +56,17 @@ def tuning_table(tuning: Tuning) -> Table:
     table = _table(title, "step", "class", "value", "before", "gain [95 %]", "")
     calibration = tuning.calibration
     loss = calibration.gain.to_json()
+    gain = _gain(loss["gain"], loss["interval95"])
     table.add_row(
         "temperature",
         "all",
         f"{calibration.temperature:.3g}",
         f"loss {calibration.loss[0]:.4f}",
-        _cell(loss["gain"], loss["interval95"], "+"),
+        gain,
         "kept" if calibration.kept else "not kept",
     )
     for step in tuning.steps:
-        gain = _cell(step.gain, step.interval, "+")
+        gain = _gain(step.gain, step.interval)
         kept = "kept" if step.kept else "nothing better" if step.gain is None else "not kept"
         value = f"{step.value:.3g}" if isinstance(step.value, float) else str(step.value)
         name = step.step.replace("_", " ").removesuffix("s")
@@ -151,6 +152,13 @@ def _of_class(scores: dict[str, Any], name: str) -> list[str]:
         _cell(scores[score][name], _bounds(intervals, score, name)) for score in ("iou", "dice")
     ]
     return [*wide, _cell(scores["precision"][name]), _cell(scores["recall"][name])]
+
+
+def _gain(value: float | None, bounds: list[float] | None) -> str:
+    """+0.0021 [+0.0004, +0.0040]: small ones count, so they have a digit more."""
+    if value is None:
+        return "-"
+    return f"{value:+.4f}" + (f" \\[{bounds[0]:+.4f}, {bounds[1]:+.4f}]" if bounds else "")
 
 
 def _bounds(intervals: dict[str, Any], score: str, name: str) -> list[float] | None:

@@ -17,7 +17,7 @@ from .decision import Decision
 from .errors import ConfigError, DataError
 from .files import write_atomically
 from .losses import LossConfig
-from .machine import FABRIC_PRECISION, choose_precision
+from .machine import FABRIC_PRECISION, choose_precision, keep_memory
 from .models import check_start
 from .planning import Timer, median_frequency_weights, plan
 from .progress import Progress
@@ -68,6 +68,7 @@ def launch(recipe: Recipe) -> Fabric:
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(recipe.precision, device)
+    keep_memory()
     # what it says of precision stands in environment.json
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(

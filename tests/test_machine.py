@@ -1,5 +1,9 @@
 """Which arithmetic a machine gets."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -58,3 +62,23 @@ def test_workers_leave_the_cores_to_the_training(
 
 def test_the_cache_is_a_share_of_the_memory_that_is_free() -> None:
     assert 0 < cache_bytes(0.1) < cache_bytes(0.6) < 0.7 * describe_machine()["memory_gb"] * 1e9
+
+
+NEW_PAGES = """
+import resource, torch
+from delineo.machine import keep_memory
+if {keeps}: keep_memory()
+for _ in range(30): torch.ones(20_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.ones(20_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do as they like")
+def test_kept_memory_comes_without_new_pages() -> None:
+    pages = {}
+    for keeps in (True, False):
+        command = [sys.executable, "-c", NEW_PAGES.format(keeps=keeps)]
+        pages[keeps] = int(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert pages[True] < 100 < pages[False]

@@ -39,6 +39,7 @@ LARGEST_LOSS = 0.005
 PACKAGES = {
     "onnx": ("torch", "onnx", "onnxruntime"),
     "openvino": ("torch", "onnx", "openvino"),
+    "openvino-bf16": ("torch", "onnx", "openvino"),
     "openvino-int8": ("torch", "onnx", "openvino", "nncf"),
     "torch": ("torch",),
 }

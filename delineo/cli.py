@@ -70,6 +70,14 @@ def delineo(
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
 ]
+RuntimeChoice = Annotated[
+    Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"],
+    typer.Option(
+        "--runtime",
+        help="What a run is computed with. auto: on a processor its OpenVINO export, where that "
+        "was certified or many images make it worth while; else torch.",
+    ),
+]
 Split = Annotated[
     Literal["train", "val", "test"], typer.Option(help="The part of the data to score.")
 ]
@@ -208,16 +216,18 @@ def predict(
         Literal["severstal", "severstal-joined", "tgs"] | None,
         typer.Option(help="Also submission.csv: run-length codes as that competition wants them."),
     ] = None,
+    runtime: RuntimeChoice = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Write a mask for each image, at the image's own size."""
+    from .forms import open_predictor
     from .outputs import Wanted, predict_files
     from .progress import show_progress
-    from .runtime import load_predictor
 
     wanted = Wanted(overlay, class_overlays, probabilities, rle)
-    predictor = load_predictor(run)
+    files = [file for path in images for file in (path.rglob("*") if path.is_dir() else [path])]
     with show_progress() as progress:
+        predictor = open_predictor(run, runtime, progress, images=files)
         summary = predict_files(predictor, images, out, wanted, progress)
     failed = {str(path): reason for path, reason in summary.failed.items()}
     _write_json(json_file, {"done": [str(path) for path in summary.done], "failed": failed})
@@ -234,7 +244,7 @@ def predict(
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that train wrote.")],
     wanted: Annotated[
-        str, typer.Option("--format", help="onnx, openvino, openvino-int8 or torch.")
+        str, typer.Option("--format", help="onnx, openvino, openvino-bf16, openvino-int8 or torch.")
     ],
     out: Annotated[
         Path | None,

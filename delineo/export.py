@@ -21,17 +21,19 @@ from .data.images import read_image
 from .data.samples import DataFolder, Task
 from .data.scaling import normalize
 from .errors import ConfigError, RunError
-from .files import write_atomically
+from .files import sha256_of, write_atomically
 from .prediction import Predictor, build_network, probabilities_of
 from .progress import NoProgress, Progress
 from .run import Run
 from .runtime import (
     EXPORT_FILE,
+    EXPORTS,
     MODEL_FILES,
     ExportedPredictor,
     ExportRecord,
     Format,
     check_installed,
+    computes_in_bf16,
     is_export,
     require,
 )
@@ -55,13 +57,18 @@ def export_run(
     """
     run = run if isinstance(run, Run) else Run.open(Path(run))
     check_installed(wanted)
-    out = Path(out or run.path / "exports" / wanted)
+    if wanted == "openvino-bf16" and not computes_in_bf16():
+        raise ConfigError(
+            "this processor does not multiply in bf16, so that nothing would be faster or could be "
+            "judged; use --format openvino"
+        )
+    out = Path(out or run.path / EXPORTS / wanted)
     _refuse_taken(out)
     folder = run.folder()
     validation_samples(folder)
     reference = _reference(run)
     with _whole_or_not_at_all(out) as part:
-        write_export(part, wanted, reference, folder)
+        write_export(part, wanted, reference, folder, source_of(run))
         certificate = certify(part, run, reference, folder, progress or NoProgress())
         if problem := certificate.problem():
             raise RunError(f"nothing was exported as {wanted}: {problem}")
@@ -69,9 +76,21 @@ def export_run(
     return out, certificate
 
 
-def write_export(path: Path, wanted: Format, predictor: Predictor, folder: DataFolder) -> None:
+def source_of(run: Run) -> dict[str, str]:
+    """The files that decide what a run predicts, with their SHA-256."""
+    files = (run.best_file, run.decision_file, run.recipe_file)
+    return {file.name: digest for file in files if (digest := sha256_of(file))}
+
+
+def write_export(
+    path: Path,
+    wanted: Format,
+    predictor: Predictor,
+    folder: DataFolder,
+    source: dict[str, str] | None = None,
+) -> None:
     """Model file and export.json, into an existing folder."""
-    record = _record(wanted, predictor, folder)
+    record = _record(wanted, predictor, folder, source or {})
     write_atomically(path / EXPORT_FILE, record.model_dump_json(indent=1))
     # in training mode the exporter would leave the predictor so too
     network = Portable(predictor).eval()
@@ -123,7 +142,9 @@ def _reference(run: Run) -> Predictor:
     return predictor
 
 
-def _record(wanted: Format, predictor: Predictor, folder: DataFolder) -> ExportRecord:
+def _record(
+    wanted: Format, predictor: Predictor, folder: DataFolder, source: dict[str, str]
+) -> ExportRecord:
     first = read_image(folder.part("train")[0].image)
     return ExportRecord(
         format=wanted,
@@ -135,6 +156,7 @@ def _record(wanted: Format, predictor: Predictor, folder: DataFolder) -> ExportR
         scale=predictor.scale,
         smallest=Portable(predictor).smallest(),
         decision=predictor.decision,
+        source=source,
     )
 
 

@@ -1,5 +1,6 @@
 """Files that are whole or not there: what is written replaces the old file in one step."""
 
+import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -20,3 +21,12 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sha256_of(path: Path) -> str | None:
+    """Of the file's contents, in hexadecimal; None where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from .config import Config
 from .data.samples import Task
@@ -27,14 +27,17 @@ from .data.sizing import (
 from .decision import Decision, decide
 from .errors import ConfigError, DataError, RunError
 
-Format = Literal["onnx", "openvino", "openvino-int8", "torch"]
+Format = Literal["onnx", "openvino", "openvino-bf16", "openvino-int8", "torch"]
 MODEL_FILES = {
     "onnx": "model.onnx",
     "openvino": "model.xml",
+    "openvino-bf16": "model.xml",
     "openvino-int8": "model.xml",
     "torch": "model.pt",
 }
 EXPORT_FILE = "export.json"
+EXPORTS = "exports"
+"""The folder of a run's exports, each called like its format."""
 Session = Callable[[np.ndarray], np.ndarray]
 """Pixels (batch, height, width, channels) -> probabilities (batch, classes, height, width)."""
 
@@ -75,6 +78,8 @@ class ExportRecord(Config):
     smallest: int
     """Least height and width of the model's input; smaller images repeat their last row, column."""
     decision: Decision
+    source: dict[str, str] = Field(default_factory=dict)
+    """The files of the run that it was made of, with their SHA-256."""
 
 
 class ExportedPredictor:
@@ -82,6 +87,8 @@ class ExportedPredictor:
 
     def __init__(self, record: ExportRecord, session: Session) -> None:
         self.record, self.session = record, session
+        self.otherwise: Callable[[], MaskPredictor] | None = None
+        """What predicts images of a type that the export does not take; None: they are refused."""
         self.task: Task = record.task
         self.classes = record.classes
         self.decision = record.decision
@@ -106,6 +113,8 @@ class ExportedPredictor:
         where channels or type do not fit or pixels are no finite numbers.
         """
         image = check_image(image)
+        if self.otherwise and not self.takes(image):
+            return self.otherwise().probabilities(image)
         view = self.view(image)
         maps = self.session(pad_to_least(view, self.record.smallest)[None])[0]
         own = maps[:, : view.shape[0], : view.shape[1]]
@@ -114,7 +123,7 @@ class ExportedPredictor:
     def view(self, image: np.ndarray) -> Shaped[np.ndarray, "height width channels"]:
         """The image at the size and with the channels that the network looks at."""
         record = self.record
-        if record.pixels == "uint8" and image.dtype != np.uint8:
+        if not self.takes(image):
             raise DataError(
                 f"the export takes 8-bit images like those it was trained on, got {image.dtype}; "
                 "convert the image, or predict with the run itself"
@@ -122,6 +131,10 @@ class ExportedPredictor:
         size = scaled_size((image.shape[0], image.shape[1]), record.image_size, record.scale)
         pixels = match_channels(image, record.channels).astype(record.pixels, copy=False)
         return np.ascontiguousarray(resize_pixels(pixels, size))
+
+    def takes(self, image: np.ndarray) -> bool:
+        """Whether the model file has a place for pixels of that type."""
+        return self.record.pixels == "float32" or image.dtype == np.uint8
 
 
 def load_predictor(path: Path) -> MaskPredictor:
@@ -176,7 +189,7 @@ def require(module: str, extra: str) -> Any:
 def open_session(wanted: Format, file: Path) -> Session:
     """The model file in its runtime, on the CPU. Raises RunError where it cannot be read."""
     check_installed(wanted)
-    openers = {"onnx": _open_onnx, "torch": _open_torch}
+    openers = {"onnx": _open_onnx, "torch": _open_torch, "openvino-bf16": _open_openvino_bf16}
     try:
         return openers.get(wanted, _open_openvino)(file)
     except Exception as error:
@@ -190,12 +203,23 @@ def _open_onnx(file: Path) -> Session:
     return lambda pixels: np.asarray(session.run(None, {"image": pixels})[0])
 
 
-def _open_openvino(file: Path) -> Session:
+def _open_openvino(file: Path, precision: Literal["f32", "bf16"] = "f32") -> Session:
     import openvino
 
     # without the hint some processors compute in bf16, and masks change
-    compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    hints = {"INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(str(file), "CPU", hints)
     return lambda pixels: compiled(pixels)[0]
+
+
+def _open_openvino_bf16(file: Path) -> Session:
+    return _open_openvino(file, "bf16" if computes_in_bf16() else "f32")
+
+
+def computes_in_bf16() -> bool:
+    """Whether OpenVINO finds that this processor multiplies in bf16."""
+    core = require("openvino", "openvino").Core()
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _open_torch(file: Path) -> Session:

@@ -3,6 +3,7 @@
 DelineoError
 ├── ConfigError     a setting or a command is wrong: fix what was typed
 ├── DataError       images or masks are wrong: fix the files
+│   └── AnnotationError   a file of outlines (COCO, YOLO, LabelMe) is wrong
 ├── RunError        a run directory is missing, foreign, incomplete or already there
 ├── TrainingError   training had to stop: non-finite loss, out of memory
 │   └── InterruptionError   somebody asked it to stop: all is saved, it can go on
@@ -22,6 +23,10 @@ class ConfigError(DelineoError, ValueError):
 
 class DataError(DelineoError, ValueError):
     """A data folder or a file in it cannot be used as it is."""
+
+
+class AnnotationError(DataError):
+    """A file of outlines cannot be understood, or none of its images is there."""
 
 
 class RunError(DelineoError):

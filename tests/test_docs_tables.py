@@ -115,8 +115,12 @@ def test_all_findings_are_listed_with_their_severity():
     assert listed == emitted()
 
 
-def plant(tree: str, table: str, root: Path) -> Path:
+def plant(tree: str, root: Path) -> Path:
     """Make the files of a tree as the page draws it; returns its first folder."""
+    coco, labelme = blocks("data.md", "json")
+    contents = {"train.csv": blocks("data.md", "csv")[0], "annotations.json": coco}
+    contents |= {f"{stem}.json": labelme.replace("a.jpg", f"{stem}.jpg") for stem in "ab"}
+    contents["data.yaml"] = blocks("data.md", "yaml")[0]
     above: list[str] = []
     for line in tree.splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
@@ -126,18 +130,18 @@ def plant(tree: str, table: str, root: Path) -> Path:
         folder = root.joinpath(*above)
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
-            (folder / name).write_text(table if name == "train.csv" else "")
+            (folder / name).write_text(contents.get(name, ""))
     return root / above[0]
 
 
 @pytest.mark.parametrize("tree", blocks("data.md", "text"))
 def test_every_tree_is_found_as_it_is_drawn(tree: str, tmp_path: Path):
-    folder = plant(tree, blocks("data.md", "csv")[0], tmp_path)
+    folder = plant(tree, tmp_path)
     layout = find_layout(folder)
-    drawn = {path for path in folder.rglob("*") if path.suffix in (".jpg", ".png", ".gif", ".bmp")}
+    drawn = {path for path in folder.rglob("*") if path.suffix in (".jpg", ".png", ".gif", ".bmp", ".tif")}
     used = {sample.image for sample in layout.samples}
     assert used
-    assert not layout.unpaired
+    assert not layout.unpaired and not layout.findings
     masks = drawn - used
     assert all(
         re.search("mask|annot|Segmentation|lesion", str(m.relative_to(folder))) for m in masks

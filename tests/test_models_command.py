@@ -139,6 +139,8 @@ def test_no_weights_are_read(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         (("unet", "model.widht=16"), "model.widht: no such setting; did you mean model.width?"),
         (("unet", "model.width=wide"), "model.width: must be an integer, got 'wide'"),
         (("unet", "model.form=basic"), "model.form: no such setting"),
+        (("unet", "model.width=1000000000"), "more weights or values than PyTorch can count"),
+        (("unet", f"model.width={10**30}"), "give smaller settings (such as model.width)"),
         (("unet", "model.name=segnet"), "two networks are named, unet and segnet"),
         (("unet", "--size", "128"), "--size is height x width in pixels"),
         (("unet", "--size", "0x128"), "such as 128x256, got '0x128'"),

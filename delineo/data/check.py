@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, DataError
+from ..errors import AnnotationError, ConfigError, DataError
 from ..progress import Progress
 from .check_files import common_channels, file_findings
 from .check_masks import Known, mask_findings
@@ -78,12 +78,15 @@ def check_folder(path: Path | str, progress: Progress | None = None) -> Checkup:
     root = Path(path)
     try:
         layout = find_layout(root)
+    except AnnotationError as error:
+        finding = Finding("bad-annotations", "error", str(error))
+        return Checkup(root, "not understood", None, (finding,))
     except DataError as error:
         if not root.is_dir():
             raise
         return Checkup(root, "not understood", None, (Finding("no-pairs", "error", str(error)),))
     facts = scan(layout, progress)
-    findings = list(file_findings(layout, facts))
+    findings = [*layout.findings, *file_findings(layout, facts)]
     try:
         inferred = infer_encoding(layout, facts)
     except (DataError, ConfigError) as error:
@@ -183,7 +186,8 @@ def _fingerprint(facts: Mapping[str, Facts]) -> str:
     for sample_id, known in sorted(facts.items()):
         masks = [f"{mask.layer}:{mask.digest}" for mask in known.masks]
         image = known.image.digest if known.image else ""
-        digest.update("\n".join([sample_id, image, *masks, ""]).encode())
+        drawn = [known.drawn.digest] if known.drawn else []
+        digest.update("\n".join([sample_id, image, *masks, *drawn, ""]).encode())
     return digest.hexdigest()
 
 

@@ -2,13 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from pathlib import Path
 
+import numpy as np
+
+from .check_outlines import outline_findings
 from .facts import Facts, FileError, ImageFacts, MaskFacts
 from .findings import Finding, counted
+from .geotags import Placement
 from .layouts import Layout
 from .samples import MaskPieces
 
+APART = 0.51  # pixels; half a pixel is a matter of whether corners or middles are counted
 SWAPPED_AXES = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
@@ -18,9 +24,11 @@ def file_findings(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Findin
     yield from _joined(layout)
     yield from _broken(layout.root, facts)
     yield from _sizes(layout, facts)
+    yield from _places(layout.root, facts)
     yield from _unclear_orientation(layout, facts)
     yield from _pixels(layout, facts)
     yield from _kinds(layout, facts)
+    yield from outline_findings(layout, facts)
 
 
 def relative(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -142,6 +150,40 @@ def _size_mismatch(root: Path, pairs: list[tuple[MaskFacts, ImageFacts]]) -> Fin
     )
 
 
+def _places(root: Path, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    """Masks of another place on the map than their image."""
+    pairs = [(known.image, mask) for known in facts.values() if known.image for mask in known.masks]
+    apart = {
+        mask.path: _pixels_apart(image.placement, mask.placement, (image.height, image.width))
+        for image, mask in pairs
+        if mask.path and image.placement and mask.placement
+    }
+    apart = {path: pixels for path, pixels in apart.items() if pixels > APART}
+    if apart:
+        yield Finding(
+            "elsewhere-on-map",
+            "warning",
+            f"{counted(len(apart), 'mask')} of another place on the map than the image"
+            f"{_by(max(apart.values()))}; pixels are paired as they stand in the files",
+            relative(root, apart),
+            "Look at one with its image; cut both from the same window, or correct the coordinates",
+        )
+
+
+def _by(pixels: float) -> str:
+    return ", in another coordinate system" if pixels == inf else f", by up to {pixels:,.1f} pixels"
+
+
+def _pixels_apart(image: Placement, mask: Placement, size: tuple[int, int]) -> float:
+    """How far the corners of an image of `size` (height, width) lie apart, in its pixels."""
+    if image.crs and mask.crs and image.crs != mask.crs:
+        return inf
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
+    distance = np.hypot(*(image.on_map(corners) - mask.on_map(corners)).T).max()
+    return float(distance) / max(np.hypot(*image.across), 1e-12)
+
+
 def _unclear_orientation(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:
     turned = {key: k.image for key, k in facts.items() if k.image and k.image.orientation != 1}
     unclear = [key for key, image in turned.items() if not _size_tells(image, facts[key])]
@@ -167,7 +209,8 @@ def _unclear_orientation(layout: Layout, facts: Mapping[str, Facts]) -> Iterator
 def _size_tells(image: ImageFacts, facts: Facts) -> bool:
     """Whether a mask file of the wrong orientation would have another size."""
     swaps = image.orientation in SWAPPED_AXES and image.height != image.width
-    return swaps and any(mask.path for mask in facts.masks)
+    told = facts.drawn is not None and facts.drawn.size is not None
+    return swaps and (told or any(mask.path for mask in facts.masks))
 
 
 def _pixels(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:

@@ -55,7 +55,9 @@ def _differing_masks(
     exact: Sequence[tuple[str, ...]], facts: Mapping[str, Facts]
 ) -> Iterator[Finding]:
     def masks(sample_id: str) -> tuple[tuple[int | None, str], ...]:
-        return tuple((mask.layer, mask.digest) for mask in facts[sample_id].masks)
+        drawn = facts[sample_id].drawn
+        own = tuple((mask.layer, mask.digest) for mask in facts[sample_id].masks)
+        return (*own, (None, drawn.digest)) if drawn else own
 
     differing = [ids for ids in exact if len({masks(sample_id) for sample_id in ids}) > 1]
     if differing:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .drawn import DrawnFacts
 from .encoding import Inferred, colors_of, nearest_classes
 from .facts import Facts, MaskFacts
 from .samples import IGNORE_INDEX, Encoding
@@ -40,6 +41,8 @@ def read_contents(facts: Mapping[str, Facts], inferred: Inferred) -> dict[str, C
 
 
 def _contents(facts: Facts, inferred: Inferred) -> Contents:
+    if facts.image is not None and facts.drawn is not None:
+        return _drawn(facts.drawn, inferred, facts.image.height * facts.image.width)
     pixels: Counter[int] = Counter()
     for mask in facts.masks:
         for index, count in _encoded(mask, inferred).items():
@@ -53,6 +56,14 @@ def _contents(facts: Facts, inferred: Inferred) -> Contents:
     area = facts.image.height * facts.image.width
     counts = tuple(pixels[index] for index in range(len(inferred.classes)))
     return Contents(counts, pixels[IGNORE_INDEX], area)
+
+
+def _drawn(drawn: DrawnFacts, inferred: Inferred, area: int) -> Contents:
+    found = drawn.layers if inferred.task == "multilabel" else drawn.on_top
+    pixels = [found.get(name, 0) for name in inferred.classes]
+    if inferred.task == "multiclass":
+        pixels[0] = area - drawn.ignored - sum(pixels[1:])
+    return Contents(tuple(pixels), drawn.ignored, area)
 
 
 def _encoded(mask: MaskFacts, inferred: Inferred) -> Counter[int]:

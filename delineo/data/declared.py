@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from ..config import Config
 from ..errors import ConfigError, DataError
+from ..yamlfile import read_yaml
 from .samples import IGNORE_INDEX, Part, Task
 
 Color = tuple[int, int, int]
@@ -120,7 +121,7 @@ def read_declared(root: Path) -> Declared:
     """
     said = _from_class_list(root)
     path = next((root / n for n in ("dataset.yaml", "dataset.yml") if (root / n).is_file()), None)
-    if path is None:
+    if path is None or _is_yolo(path):
         return said
     file = DatasetFile.load(path)
     colors = {color: name for name, color in (file.colors or {}).items()}
@@ -139,6 +140,12 @@ def read_declared(root: Path) -> Declared:
         source=path.name,
     )
     return own if own.classes or own.values else merged(own, said)
+
+
+def _is_yolo(path: Path) -> bool:
+    """YOLO's class names and folders stand in a YAML of any name, and it has no key of ours."""
+    content = read_yaml(path)
+    return "names" in content and not content.keys() & DatasetFile.model_fields.keys()
 
 
 def merged(first: Declared, second: Declared) -> Declared:

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from ..errors import ConfigError, DataError
 from .declared import BACKGROUND_NAMES, Declared, class_index, task_and_classes
+from .drawn import task_of_outlines
 from .facts import Facts, MaskFacts
 from .images import read_mask_pieces, read_mask_pixels
 from .jpeg_colors import NEAR, NEAR_SHARE, drawn_colors, nearest_colors, refuse_unclear
@@ -25,6 +26,7 @@ from .mask_values import (
     shown,
     total,
 )
+from .outlines import draw_mask
 from .rle import decode
 from .samples import (
     IGNORE_INDEX,
@@ -32,6 +34,7 @@ from .samples import (
     Encoding,
     MaskFile,
     MaskLayers,
+    MaskOutlines,
     MaskPieces,
     MaskRuns,
     Sample,
@@ -66,10 +69,17 @@ def infer_encoding(layout: Layout, facts: Mapping[str, Facts]) -> Inferred:
             classes = declared.classes or ("foreground",)
             task = declared.task or ("multilabel" if len(classes) > 1 else "binary")
             return Inferred(task, classes, Encoding(), ())
+        case MaskOutlines():
+            drawn = [known.drawn for known in facts.values() if known.drawn]
+            task, classes, sentences = task_of_outlines(declared, drawn)
+            return Inferred(task, classes, Encoding(), sentences)
         case MaskLayers():
             return _infer_layers(declared, masks)
         case MaskFile() | MaskPieces():
-            return _infer_files(declared, masks)
+            inferred = _infer_files(declared, masks)
+            return inferred._replace(
+                assumptions=inferred.assumptions + _nodata_note(_nodata(declared, masks))
+            )
 
 
 def _infer_layers(declared: Declared, masks: list[MaskFacts]) -> Inferred:
@@ -104,7 +114,7 @@ def _from_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
     values = declared.values
     task, classes = task_and_classes(declared, {str(name) for name in values.values()})
     encoded = {value: class_index(name, task, classes, declared) for value, name in values.items()}
-    encoding = Encoding(encoded | _ignored(declared))
+    encoding = Encoding(encoded | _ignored(declared, masks))
     shades = Encoding(
         colors={(value, value, value): index for value, index in encoding.values.items()}
     )
@@ -171,7 +181,7 @@ def _snapped(pixels: Mapping[Color, int], drawn: Sequence[Color]) -> dict[Color,
 
 
 def _guessed_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
-    ignored = _ignored(declared)
+    ignored = _ignored(declared, masks)
     histograms = [
         {value: n for value, n in mask.values.items() if value not in ignored} for mask in masks
     ]
@@ -211,8 +221,21 @@ def _said(guess: Guess, ignored: Mapping[int, int] | None = None) -> Inferred:
     return Inferred(task, classes, encoding, (f"{sentence}; {_ON_DATASET_YAML}",))
 
 
-def _ignored(declared: Declared) -> dict[int, int]:
-    return {} if declared.ignore_value is None else {declared.ignore_value: IGNORE_INDEX}
+def _ignored(declared: Declared, masks: Sequence[MaskFacts]) -> dict[int, int]:
+    said = [] if declared.ignore_value is None else [declared.ignore_value]
+    return dict.fromkeys([*said, *_nodata(declared, masks)], IGNORE_INDEX)
+
+
+def _nodata(declared: Declared, masks: Sequence[MaskFacts]) -> list[int]:
+    """Values that masks themselves call no data. 0 is not: that is how background is written."""
+    called = {mask.nodata for mask in masks if mask.nodata in mask.values}
+    return sorted(value for value in called if value and value not in declared.values)
+
+
+def _nodata_note(nodata: list[int]) -> tuple[str, ...]:
+    if not nodata:
+        return ()
+    return (f"no data, so ignored: mask value {shown(nodata)}; {_ON_DATASET_YAML}",)
 
 
 def unknown_values(mask: MaskFacts, encoding: Encoding) -> tuple[int | Color, ...]:
@@ -336,6 +359,11 @@ def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndar
         case MaskRuns(runs):
             layers = _decoded(sample, runs, len(folder.classes), size)
             return layers[0] if folder.task == "binary" else layers
+        case MaskOutlines(source=source):
+            try:
+                return draw_mask(sample.mask, folder.task, folder.classes, size)
+            except DataError as error:
+                raise DataError(f"{source}: {error}") from None
 
 
 def _read_encoded(paths: Sequence[Path], encoding: Encoding) -> ndarray:

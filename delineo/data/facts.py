@@ -9,6 +9,9 @@ import numpy as np
 from jaxtyping import Float64, Int8, Shaped, UInt8
 from PIL import Image
 
+from .drawn import DrawnFacts
+from .geotags import Placement
+
 THUMBNAIL_SIDE = 32
 MOST_COLORS = 4096
 """Of a mask with more colours (a JPEG, a photograph) only the most frequent are kept."""
@@ -41,6 +44,8 @@ class ImageFacts:
     """Standard deviation of the grey thumbnail over the range of the type, 0 to 0.5."""
     thumbnail: Int8[np.ndarray, "side side"]
     """Grey, squeezed to a square, mean 0, standard deviation 32."""
+    placement: Placement | None = None
+    """Where a GeoTIFF lies on the map."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,10 @@ class MaskFacts:
     """The class index of a layer or a run-length code; None where the pixels say the class."""
     flat_colors: dict[tuple[int, int, int], int] = field(default_factory=dict)
     """RGB -> pixels that are like their four neighbours; empty for files that are not lossy."""
+    placement: Placement | None = None
+    """Where a GeoTIFF lies on the map."""
+    nodata: int | None = None
+    """The value that a GeoTIFF calls no data."""
 
     @property
     def lossy(self) -> bool:
@@ -74,6 +83,8 @@ class Facts:
     image: ImageFacts | None
     masks: tuple[MaskFacts, ...]
     errors: tuple["FileError", ...] = ()
+    drawn: DrawnFacts | None = None
+    """Of a mask that is drawn from outlines."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class FileError:
     """A file that cannot be read, and why."""
 
     path: Path
-    kind: Literal["unreadable", "bad-run-length"]
+    kind: Literal["unreadable", "bad-run-length", "bad-outline"]
     message: str
 
 

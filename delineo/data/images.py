@@ -17,7 +17,7 @@ from ..errors import DataError, ShapeError
 from ..files import write_atomically
 from .palette import class_palette
 from .png import is_deep, read_deep
-from .tiff import needs_tifffile, read_tiff, tiff_size
+from .tiff import needs_tifffile, read_tiff, tiff_orientation, tiff_size
 
 LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".webp"))
 """Endings, in lower case, of files whose pixels may differ from what was drawn."""
@@ -222,6 +222,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(path: Path) -> int:
+    if needs_tifffile(path):
+        return tiff_orientation(path)
     with Image.open(path) as image:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     return value if value in range(1, 9) else 1

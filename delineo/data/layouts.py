@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import DataError
+from .coco import find_coco
 from .declared import Declared, merged, read_declared
+from .findings import Finding
 from .known_layouts import find_ph2, find_voc
+from .labelme import find_labelme
 from .pairing import Found, find_pairs
 from .run_length_tables import find_run_lengths
 from .samples import Sample
 from .tree import walk
+from .yolo import find_yolo
 
 CARVANA_ID = re.compile(r"([0-9a-f]{12})_\d\d")
 TGS_ID = re.compile(r"[0-9a-f]{10}")
@@ -33,6 +37,8 @@ class Layout:
     """Masks without an image in folders where others have one."""
     notes: tuple[str, ...] = ()
     """One sentence for each thing that was assumed or left out."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with annotation files."""
 
     @property
     def unpaired(self) -> tuple[Path, ...]:
@@ -58,7 +64,14 @@ def find_layout(path: Path) -> Layout:
     samples = _with_parts(_with_groups(_with_unique_ids(found.samples, root), declared))
     notes = found.notes + _notes(samples, declared)
     return Layout(
-        root, found.name, samples, declared, found.unpaired_images, found.unpaired_masks, notes
+        root,
+        found.name,
+        samples,
+        declared,
+        found.unpaired_images,
+        found.unpaired_masks,
+        notes,
+        found.findings,
     )
 
 
@@ -78,6 +91,9 @@ def _find(root: Path, declared: Declared) -> Found | None:
         or find_ph2(root)
         or find_pairs(root, declared)
         or find_run_lengths(root, declared)
+        or find_coco(root, declared)
+        or find_yolo(root, declared)
+        or find_labelme(root, declared)
     )
 
 
@@ -162,7 +178,7 @@ Rename the folders, or write dataset.yaml into the folder:
 _LOOKED_FOR = (
     "images/ and masks/ with equal stems (a mask may end in _mask, _label, _gt ...), "
     "train/ val/ test/ above or below them, masks beside images, masks/CLASS/, PASCAL VOC, PH2, "
-    "a CSV of run-length codes"
+    "a CSV of run-length codes, COCO's JSON, YOLO polygons in labels/, LabelMe's JSON beside images"
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .declared import Declared
+from .findings import Finding
 from .samples import MaskFile, MaskLayers, MaskPieces, Sample
 from .tree import (
     File,
@@ -34,6 +35,8 @@ class Found:
     unpaired_images: tuple[Path, ...] = ()
     unpaired_masks: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """What is wrong with annotation files."""
 
 
 def find_pairs(root: Path, declared: Declared) -> Found | None:

@@ -1,9 +1,10 @@
-"""Run-length codes as competitions write them: "start length start length ...".
+"""Run-length codes as competitions write them, "start length start length ...", and COCO's.
 
 Positions count from 1, down each column, then on to the next column.
 """
 
 import numpy as np
+from jaxtyping import Int64
 from numpy import ndarray
 
 from ..errors import DataError
@@ -64,3 +65,37 @@ def _check(runs: ndarray, ends: ndarray, height: int, width: int) -> None:
             f"run-length code has overlapping runs, {first[0]} {first[1]} and "
             f"{second[0]} {second[1]}"
         )
+
+
+def decode_counts(runs: Int64[ndarray, " runs"], height: int, width: int) -> ndarray:
+    """(height, width) bool from COCO's run lengths: outside, inside, outside ... by columns.
+
+    Raises DataError where they do not cover the image.
+    """
+    if runs.sum() != height * width or runs.min() < 0:
+        raise DataError(
+            f"run lengths cover {runs.sum():,} pixels, the image has {height * width:,} "
+            f"({height} x {width})"
+        )
+    inside = np.arange(len(runs)) % 2 == 1
+    return np.repeat(inside, runs).reshape(width, height).T
+
+
+def expand_counts(text: str) -> Int64[ndarray, " runs"]:
+    """COCO's compressed run lengths: 5 bits per character, lowest first, from the fourth run on as
+    difference to the last but one. Raises DataError for other characters.
+    """
+    codes = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        raise DataError("compressed run lengths are cut off or hold foreign characters")
+    last = np.flatnonzero(codes & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    place = np.arange(len(codes)) - np.repeat(first, last - first + 1)
+    if place.max() > 11:
+        raise DataError("compressed run lengths are cut off or hold foreign characters")
+    numbers = np.add.reduceat((codes & 31) << 5 * place, first)
+    numbers -= np.where(codes[last] & 16, np.int64(1) << 5 * (last - first + 1), 0)
+    runs = numbers.copy()
+    runs[1::2] = np.cumsum(numbers[1::2])
+    runs[2::2] = np.cumsum(numbers[2::2])
+    return runs

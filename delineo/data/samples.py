@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Float64, Int64
+
 IGNORE_INDEX = 255
 """The value of a pixel that is never trained on and never scored, in every mask in memory."""
 
@@ -41,7 +44,42 @@ class MaskRuns:
     runs: tuple[tuple[int, str], ...]
 
 
-MaskSource = MaskFile | MaskPieces | MaskLayers | MaskRuns
+BACKGROUND_LABEL = "background"
+IGNORE_LABEL = "ignore"
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """One object as an annotation file draws it: the union of its polygons, or run lengths."""
+
+    label: str
+    """Its class. BACKGROUND_LABEL takes away what was drawn before; IGNORE_LABEL is ignored."""
+    name: str
+    """What people find it by in the file: "annotation 17", "line 3"."""
+    polygons: tuple[Float64[np.ndarray, "_ 2"], ...] = ()
+    """x, y of each corner."""
+    runs: str | Int64[np.ndarray, " runs"] | None = None
+    """COCO's run lengths, compressed or not: pixels outside, inside, outside ... by columns."""
+    runs_size: tuple[int, int] | None = None
+    """(height, width) that the run lengths are for."""
+    crowd: bool = False
+    """A region with many objects of the class: ignored where it is not drawn over."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskOutlines:
+    """Objects of one image, drawn one after the other: later ones lie on top."""
+
+    outlines: tuple[Outline, ...]
+    source: Path
+    """The annotation file."""
+    size: tuple[int, int] | None = None
+    """(height, width) of the image as the file says it; None where it does not."""
+    relative: bool = False
+    """x and y are shares of width and height, not pixels."""
+
+
+MaskSource = MaskFile | MaskPieces | MaskLayers | MaskRuns | MaskOutlines
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,32 @@
 """One parallel pass over all files of a data folder: what `Facts` are known of each sample."""
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
 from ..progress import NoProgress, Progress
+from .drawn import DrawnFacts, drawn_facts
 from .facts import Facts, FileError, ImageFacts, MaskFacts, image_facts, mask_facts
+from .geotags import Placement, read_placement
 from .images import read_image, read_mask_pieces, read_mask_pixels, read_orientation
 from .layouts import Layout
 from .rle import decode
-from .samples import MaskFile, MaskLayers, MaskPieces, MaskRuns, Sample
+from .samples import (
+    MaskFile,
+    MaskLayers,
+    MaskOutlines,
+    MaskPieces,
+    MaskRuns,
+    MaskSource,
+    Sample,
+)
+from .tiff import nodata_value
 
 __all__ = ["Facts", "FileError", "ImageFacts", "MaskFacts", "scan"]
 
@@ -44,10 +57,12 @@ def read_facts(sample: Sample) -> Facts:
     image = None
     try:
         image = image_facts(read_image(sample.image), _orientation(sample.image))
+        image = replace(image, placement=_geo_tags(sample.image)[0])
     except DataError as error:
         errors.append(FileError(sample.image, "unreadable", str(error)))
     masks = tuple(_mask_facts(sample, image, errors))
-    return Facts(image, masks, tuple(errors))
+    drawn = _drawn_facts(sample.mask, image, errors)
+    return Facts(image, masks, tuple(errors), drawn)
 
 
 def _orientation(path: Path) -> int:
@@ -75,8 +90,20 @@ def _mask_facts(
                     errors.append(FileError(sample.image, "bad-run-length", str(error)))
                 else:
                     yield mask_facts(pixels, None, layer)
-        case MaskRuns():
+        case MaskRuns() | MaskOutlines():
             pass
+
+
+def _drawn_facts(
+    mask: MaskSource, image: ImageFacts | None, errors: list[FileError]
+) -> DrawnFacts | None:
+    if not isinstance(mask, MaskOutlines) or image is None:
+        return None
+    try:
+        return drawn_facts(mask, (image.height, image.width))
+    except DataError as error:
+        errors.append(FileError(mask.source, "bad-outline", str(error)))
+        return None
 
 
 def _try(
@@ -84,6 +111,17 @@ def _try(
 ) -> Iterator[MaskFacts]:
     """The facts of a mask file, or nothing and one more error."""
     try:
-        yield mask_facts(read(), path, layer)
+        facts = mask_facts(read(), path, layer)
     except DataError as error:
         errors.append(FileError(path, "unreadable", str(error)))
+        return
+    placement, nodata = _geo_tags(path)
+    yield replace(facts, placement=placement, nodata=nodata)
+
+
+def _geo_tags(path: Path) -> tuple[Placement | None, int | None]:
+    """Place on the map and no-data value; none where a .tif holds another kind of image."""
+    try:
+        return read_placement(path), nodata_value(path)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error):
+        return None, None

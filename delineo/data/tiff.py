@@ -1,5 +1,6 @@
 """TIFF files that Pillow cannot hold: many bands, 16-bit colour, floating point."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import DataError
 
-_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 258, 262, 274, 277  # tags
+_BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _NODATA = 258, 262, 274, 277, 42113  # tags
 _CMYK = 5
 _ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 
@@ -32,7 +33,8 @@ def needs_tifffile(path: Path) -> bool:
 def read_tiff(path: Path) -> ndarray:
     """(height, width, channels): uint8, uint16 or float32, upright, without marked alpha.
 
-    Raises DataError for stacks of pages.
+    Raises DataError for stacks of pages, and for compressions that need rasterio where it is not
+    installed.
     """
     import tifffile  # rarely needed, and slow to import
 
@@ -45,6 +47,32 @@ def read_tiff(path: Path) -> ndarray:
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels = pixels.astype(np.float32)
     return np.ascontiguousarray(_turned(pixels, int(turn)))
+
+
+def tiff_orientation(path: Path) -> int:
+    """1 (upright) to 8, as EXIF counts."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        value = int(_first_page(file, path).tags.valueof(_ORIENTATION, default=1))
+    return value if value in range(1, 9) else 1
+
+
+def nodata_value(path: Path) -> int | None:
+    """The whole number that a TIFF calls no data; None where there is none. The file must be an
+    image that can be read.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        text = _first_page(file, path).tags.valueof(_NODATA, default="")
+    try:
+        value = float(str(text).strip("\0 "))
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() else None
 
 
 def tiff_size(path: Path) -> tuple[int, int]:
@@ -66,18 +94,43 @@ def _first_page(file: Any, path: Path) -> Any:
 
 def _bands_last(file: Any, path: Path) -> ndarray:
     series = file.series[0]
-    axes, pixels = series.axes, series.asarray()
-    keep = [axis for axis, length in zip(axes, pixels.shape, strict=True) if length > 1]
+    axes, shape = series.axes, series.shape
+    keep = [axis for axis, length in zip(axes, shape, strict=True) if length > 1]
     bands = [axis for axis in keep if axis in "SC"]
     if [axis for axis in keep if axis not in "SCYX"] or len(bands) > 1:
         raise DataError(
-            f"{path} holds a stack of {' x '.join(map(str, pixels.shape))} (axes {axes}); "
+            f"{path} holds a stack of {' x '.join(map(str, shape))} (axes {axes}); "
             "save each page as a file of its own"
         )
+    try:
+        pixels = series.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):  # what tifffile asks for where it cannot decode
+            raise
+        return _through_rasterio(path, file.pages[0].compression.name)
     height, width = pixels.shape[axes.index("Y")], pixels.shape[axes.index("X")]
     if bands and axes.index(bands[0]) < axes.index("Y"):
         return np.moveaxis(pixels.reshape(-1, height, width), 0, -1)
     return pixels.reshape(height, width, -1)
+
+
+def _through_rasterio(path: Path, compression: str) -> ndarray:
+    """(height, width, bands) of the first page, whatever its compression."""
+    try:
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ImportError:
+        raise DataError(
+            f"{path} is compressed with {compression}, which rasterio reads; install it with: "
+            "pip install 'delineo[geo]'"
+        ) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as dataset:
+                return np.moveaxis(dataset.read(), 0, -1)
+        except RasterioError as error:
+            raise DataError(f"{path} is damaged ({error}); replace or remove it") from None
 
 
 def _turned(pixels: ndarray, orientation: int) -> ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from . import LiteUNetConfig, ModelConfig, ResNetUNetConfig, build_model
 from .tracing import Tracer
 
@@ -67,8 +68,19 @@ class LayerTable:
 def layer_table(
     config: ModelConfig, in_channels: int, num_classes: int, size: tuple[int, int]
 ) -> LayerTable:
-    """The table of a config for images of `size` (height, width)."""
-    levels = summarize(empty_model(config, in_channels, num_classes), in_channels, size)
+    """The table of a config for images of `size` (height, width).
+
+    Raises ConfigError for networks of more numbers than can be counted.
+    """
+    try:
+        levels = summarize(empty_model(config, in_channels, num_classes), in_channels, size)
+    except (RuntimeError, TypeError) as error:
+        if "overflow" not in str(error).lower():
+            raise
+        raise ConfigError(
+            f"a {config.name} with these settings has more weights or values than PyTorch can "
+            "count; give smaller settings (such as model.width), channels, classes or size"
+        ) from None
     return LayerTable(config, in_channels, num_classes, levels)
 
 

@@ -1,0 +1,113 @@
+"""Pairs of GeoTIFFs: many bands, any compression, no data, and places that do not agree."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from annotated import SIDE, TINY
+from PIL import Image
+from rasterio.transform import from_origin
+from typer.testing import CliRunner
+
+from delineo.cli import app
+from delineo.data.check import Checkup, check_folder
+from delineo.data.encoding import read_mask
+from delineo.data.findings import Finding
+from delineo.data.images import read_image
+from delineo.errors import DataError
+
+
+def write(path: Path, bands: np.ndarray, *, corner=(500_000, 5_800_000), crs=32632, **more) -> None:
+    """Bands, (bands, height, width), as a GeoTIFF of 10 m pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = dict(zip(("count", "height", "width"), bands.shape, strict=True))
+    place = {"transform": from_origin(*corner, 10, 10), "crs": f"EPSG:{crs}"}
+    with rasterio.open(path, "w", "GTiff", dtype=bands.dtype, **shape, **place, **more) as file:
+        file.write(bands)
+
+
+def field(number: int) -> np.ndarray:
+    """A mask of 0 and 1 with a last column of no data, 255."""
+    mask = np.zeros((1, SIDE, SIDE), np.uint8)
+    mask[:, 5 : 15 + number, 4:20] = 1
+    mask[:, :, -1] = 255
+    return mask
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    root, random = tmp_path / "fields", np.random.default_rng(0)
+    for number in range(12):
+        bands = random.integers(0, 10_000, (6, SIDE, SIDE), np.uint16)
+        write(root / f"images/{number}.tif", bands, compress="lzw")
+        write(root / f"masks/{number}.tif", field(number), compress="lzw", nodata=255)
+    return root
+
+
+def found(checkup: Checkup, code: str) -> Finding:
+    (finding,) = [finding for finding in checkup.findings if finding.code == code]
+    return finding
+
+
+def test_bands_compression_and_no_data(fields: Path) -> None:
+    checkup = check_folder(fields)
+    assert (checkup.ok, checkup.of("warning")) == (True, ())
+    assert (checkup.summary["channels"], checkup.summary["task"]) == (6, "binary")
+    assert any("no data, so ignored: mask value 255" in line for line in checkup.assumptions)
+    assert checkup.folder is not None
+    sample = checkup.folder.samples[0]
+    assert np.array_equal(read_mask(sample, checkup.folder, (SIDE, SIDE)), field(0)[0])
+    with rasterio.open(sample.image) as file:
+        assert np.array_equal(read_image(sample.image), np.moveaxis(file.read(), 0, -1))
+
+
+def test_declared_values_go_before_no_data(fields: Path) -> None:
+    (fields / "dataset.yaml").write_text("values: {0: background, 1: crop, 255: crop}")
+    checkup = check_folder(fields)
+    assert checkup.folder is not None
+    mask = read_mask(checkup.folder.samples[0], checkup.folder, (SIDE, SIDE))
+    assert mask[0, -1] == 1
+
+
+def test_zero_is_background_even_where_it_is_called_no_data(fields: Path) -> None:
+    for path in fields.glob("masks/*.tif"):
+        write(path, field(0).clip(0, 1), nodata=0)
+    summary = check_folder(fields).summary
+    assert summary["class_pixels"]["foreground"] == pytest.approx((10 * 16 + 32) / 1024)
+
+
+def test_without_rasterio_the_command_that_installs_it(
+    fields: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(DataError, match=r"compressed with LZW.*pip install 'delineo\[geo\]'"):
+        read_image(fields / "images/0.tif")
+
+
+def test_masks_of_another_place(fields: Path) -> None:
+    write(fields / "masks/3.tif", field(3), corner=(500_040, 5_800_000), nodata=255)
+    write(fields / "masks/4.tif", field(4), corner=(500_004, 5_800_000), nodata=255)
+    finding = found(check_folder(fields), "elsewhere-on-map")
+    assert (finding.severity, finding.files) == ("warning", ("masks/3.tif",))
+    assert "by up to 4.0 pixels" in finding.message
+    write(fields / "masks/3.tif", field(3), crs=32633, nodata=255)
+    message = found(check_folder(fields), "elsewhere-on-map").message
+    assert "in another coordinate system" in message
+
+
+def test_a_tif_that_is_none_is_read_as_what_it_is(fields: Path) -> None:
+    for path in fields.glob("masks/*.tif"):
+        Image.fromarray(field(1)[0]).save(path, format="PNG")
+    assert check_folder(fields).ok
+
+
+def test_from_the_command_line(fields: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ["check", str(fields)],
+        ["train", str(fields), *TINY, "--out", str(tmp_path / "run")],
+        ["evaluate", str(tmp_path / "run")],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output

@@ -201,8 +201,18 @@ def confidence(probabilities: Float[np.ndarray, "height width"]) -> float:
 
     At least one pixel is taken.
     """
-    number = max(1, round(TOP_SHARE * probabilities.size))
+    number = top_number(probabilities.size)
     return float(np.partition(probabilities, -number, axis=None)[-number:].mean())
+
+
+def top_number(pixels: int) -> int:
+    """How many pixels of an image its confidence is the mean of."""
+    return max(1, round(TOP_SHARE * pixels))
+
+
+def without_clean_up(decision: Decision) -> Decision:
+    """The thresholds alone."""
+    return decision.model_copy(update={step: {} for step in CleanUp._fields})
 
 
 def _decide_exclusive(

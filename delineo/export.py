@@ -157,6 +157,7 @@ def _record(
         smallest=Portable(predictor).smallest(),
         decision=predictor.decision,
         source=source,
+        footprint=predictor.footprint(),
     )
 
 

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from .data.samples import DataFolder, Task
 from .data.scaling import normalize, resize_image, to_tensor
-from .data.sizing import check_image, match_channels, scaled_size
+from .data.sizing import match_channels, scaled_size
 from .decision import Decision, decide
 from .errors import RunError
 from .machine import choose_precision
 from .models import build_model
+from .models.reach import measure
 from .recipe import Recipe
 from .run import Run
+from .tiles import Footprint, probabilities
 
 ModelFactory = Callable[[int, int], nn.Module]
 """(in_channels, num_classes) -> network from normalised images to logits of the same size."""
@@ -59,6 +61,7 @@ class Predictor:
         self.mean = torch.tensor(data.mean, device=self.device)
         self.std = torch.tensor(data.std, device=self.device)
         self.precision = choose_precision(recipe.precision, self.device)
+        self._footprint: Footprint | None = None
 
     @classmethod
     def load(
@@ -93,10 +96,21 @@ class Predictor:
     def probabilities(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
         """Probability of each class at each pixel of the image, 0 to 1, float32.
 
-        An image (height, width) is taken as grey. Raises ShapeError where there are other axes,
-        DataError where channels do not fit or pixels are no finite numbers.
+        An image (height, width) is taken as grey; one that is too large for the memory is answered
+        in windows. Raises ShapeError where there are other axes, DataError where channels do not
+        fit or pixels are no finite numbers.
         """
-        image = check_image(image)
+        return probabilities(self, image)
+
+    def footprint(self) -> Footprint:
+        """What cutting images into windows must know of the network."""
+        if self._footprint is None:
+            reach, values = measure(self.network, self.channels)
+            self._footprint = Footprint(reach=reach, values=values)
+        return self._footprint
+
+    def at_once(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
+        """`probabilities` of an image (height, width, channels) that fits in memory."""
         logits = self.logits(self.view(image))
         return self.native(logits, (image.shape[0], image.shape[1])).cpu().numpy()
 

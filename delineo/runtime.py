@@ -17,7 +17,6 @@ from .config import Config
 from .data.samples import Task
 from .data.sizing import (
     Scale,
-    check_image,
     match_channels,
     pad_to_least,
     resize_maps,
@@ -26,6 +25,7 @@ from .data.sizing import (
 )
 from .decision import Decision, decide
 from .errors import ConfigError, DataError, RunError
+from .tiles import Footprint, probabilities
 
 Format = Literal["onnx", "openvino", "openvino-bf16", "openvino-int8", "torch"]
 MODEL_FILES = {
@@ -55,6 +55,21 @@ class MaskPredictor(Protocol):
     @property
     def decision(self) -> Decision: ...
 
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width that the network looks at, for scale "fit" their product."""
+        ...
+
+    @property
+    def scale(self) -> Scale: ...
+
+    def footprint(self) -> Footprint:
+        """What cutting images into windows must know of the network."""
+        ...
+
     def __call__(self, image: np.ndarray) -> np.ndarray: ...
 
     def probabilities(self, image: np.ndarray) -> np.ndarray: ...
@@ -80,6 +95,8 @@ class ExportRecord(Config):
     decision: Decision
     source: dict[str, str] = Field(default_factory=dict)
     """The files of the run that it was made of, with their SHA-256."""
+    footprint: Footprint = Footprint()
+    """For images that are cut into windows."""
 
 
 class ExportedPredictor:
@@ -90,7 +107,7 @@ class ExportedPredictor:
         self.otherwise: Callable[[], MaskPredictor] | None = None
         """What predicts images of a type that the export does not take; None: they are refused."""
         self.task: Task = record.task
-        self.classes = record.classes
+        self.classes, self.channels = record.classes, record.channels
         self.decision = record.decision
 
     @classmethod
@@ -109,10 +126,27 @@ class ExportedPredictor:
     def probabilities(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
         """Probability of each class at each pixel of the image, 0 to 1, float32.
 
-        Raises ShapeError where an image has other axes than height, width and channels, DataError
-        where channels or type do not fit or pixels are no finite numbers.
+        An image that is too large for the memory is answered in windows. Raises ShapeError where
+        an image has other axes than height, width and channels, DataError where channels or type do
+        not fit or pixels are no finite numbers.
         """
-        image = check_image(image)
+        return probabilities(self, image)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width that the network looks at, for scale "fit" their product."""
+        return self.record.image_size
+
+    @property
+    def scale(self) -> Scale:
+        return self.record.scale
+
+    def footprint(self) -> Footprint:
+        """What cutting images into windows must know of the network."""
+        return self.record.footprint
+
+    def at_once(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
+        """`probabilities` of an image (height, width, channels) that fits in memory."""
         if self.otherwise and not self.takes(image):
             return self.otherwise().probabilities(image)
         view = self.view(image)

@@ -82,20 +82,26 @@ def resize_pixels(
 
 
 def resize_maps(
-    maps: Float[ndarray, "classes height width"], size: tuple[int, int]
+    maps: Float[ndarray, "classes height width"],
+    size: tuple[int, int],
+    rows: slice = slice(None),
+    columns: slice = slice(None),
 ) -> Float[ndarray, "classes new_height new_width"]:
-    """Bilinear, without antialiasing where it shrinks: a threshold follows, edges stay sharp."""
+    """Bilinear, without antialiasing where it shrinks: a threshold follows, edges stay sharp.
+
+    `rows` and `columns` are those of the new `size` that are wanted.
+    """
     if maps.shape[1:] == size:
-        return maps
-    above, below, share = _neighbours(maps.shape[1], size[0])
-    rows = maps[:, above] * (1 - share[:, None]) + maps[:, below] * share[:, None]
-    left, right, share = _neighbours(maps.shape[2], size[1])
-    return rows[:, :, left] * (1 - share) + rows[:, :, right] * share
+        return maps[:, rows, columns]
+    above, below, share = _neighbours(maps.shape[1], size[0], rows)
+    tall = maps[:, above] * (1 - share[:, None]) + maps[:, below] * share[:, None]
+    left, right, share = _neighbours(maps.shape[2], size[1], columns)
+    return tall[:, :, left] * (1 - share) + tall[:, :, right] * share
 
 
-def _neighbours(have: int, wanted: int) -> tuple[ndarray, ndarray, ndarray]:
+def _neighbours(have: int, wanted: int, part: slice) -> tuple[ndarray, ndarray, ndarray]:
     """The two old rows between which each new one lies, and how far it is towards the second."""
-    centres = (np.arange(wanted) + 0.5) * (have / wanted) - 0.5
+    centres = (np.arange(wanted)[part] + 0.5) * (have / wanted) - 0.5
     inside = centres.clip(0, have - 1)
     first = inside.astype(int)
     return first, np.minimum(first + 1, have - 1), (inside - first).astype(np.float32)

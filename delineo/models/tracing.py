@@ -22,6 +22,8 @@ class Tracer(TorchFunctionMode):
         self._views[image] = image_view()
         self._layers: Counter[str] = Counter()
         self._multiply_adds = 0
+        self.largest = 0
+        """Numbers in the largest tensor so far."""
 
     def collect(self) -> tuple[str, int]:
         """Layers in words and multiply-adds for one image, since the last time."""
@@ -45,6 +47,7 @@ class Tracer(TorchFunctionMode):
                 view = self._note(_LAYERS[name](result, *args, **(kwargs or {})), view)
             for tensor in _tensors([result]):
                 self._views[tensor] = view
+                self.largest = max(self.largest, tensor.numel())
         return result
 
     def _note(self, layer: "_Layer", view: View | None) -> View | None:

@@ -35,6 +35,13 @@ class View:
         """Rows of the image that the row with the widest view depends on."""
         return int((self.last - self.first).max()) + 1
 
+    @property
+    def reach(self) -> int:
+        """For a map with a row for each of the image: how far from a row those lie that it depends
+        on, at most."""
+        rows = np.arange(self.height)
+        return int(max((rows - self.first).max(), (self.last - rows).max()))
+
     def through(self, taps: Taps) -> "View":
         """The view of the map that a layer with these taps makes."""
         low, high = taps

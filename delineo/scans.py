@@ -147,9 +147,9 @@ class Parts:
         journal, made_of = folder / "journal.json", _fingerprint(predictor, raster)
         plan = _planned(journal, made_of)
         if plan is None:
+            plan = _plan(predictor)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            plan = _plan(predictor)
             record = {"made_of": made_of, "plan": plan.model_dump()}
             write_atomically(journal, json.dumps(record, indent=1))
         gated = any(clean_up.least_confidence for clean_up in predictor.decision.clean_ups())
@@ -199,6 +199,11 @@ def _planned(journal: Path, made_of: str) -> Plan | None:
 
 
 def _plan(predictor: MaskPredictor) -> Plan:
+    if predictor.scale == "mixed":
+        raise DataError(
+            "some of these runs look at whole images (data.scale=fit) and others do not, which "
+            "no window suits; predict scans with each kind alone"
+        )
     if predictor.scale == "fit":
         return Plan(side=ENLARGED_SIDE, halo=0, step=ENLARGED_SIDE, scale=1.0)
     return plan_windows(predictor.footprint(), float(predictor.scale), len(predictor.classes))

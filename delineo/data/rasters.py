@@ -30,17 +30,27 @@ _WRITTEN_BY = "DELINEO"
 
 def is_scan(path: Path) -> bool:
     """Whether a file is a TIFF that is read in windows: it is large, or has a coordinate system."""
+    pixels, located = _header(path)
+    return pixels > LARGEST_IMAGE or located
+
+
+def is_large(path: Path) -> bool:
+    """Whether a file is a scan that is not read at once."""
+    return _header(path)[0] > LARGEST_IMAGE
+
+
+def _header(path: Path) -> tuple[int, bool]:
+    """How many pixels a TIFF has, and whether it has a coordinate system."""
     if path.suffix.lower() not in (".tif", ".tiff"):
-        return False
+        return 0, False
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
-            large = page.imagelength * page.imagewidth > LARGEST_IMAGE
-            return large or _COORDINATES in page.tags
+            return page.imagelength * page.imagewidth, _COORDINATES in page.tags
     except (OSError, ValueError, IndexError, KeyError, TypeError, struct.error):
-        return False  # whoever reads it as an image says what is wrong
+        return 0, False  # whoever reads it as an image says what is wrong
 
 
 class Raster:
@@ -220,8 +230,8 @@ def write_rasters(raster: Raster, files: Sequence[Path], strips: Strips) -> None
     """Write masks, one file for each layer of `strips`, which are rows from top to bottom.
 
     Tiled and compressed GeoTIFF, with the coordinates of `raster`, 255 for no data, and colours
-    where there is one file. All appear at the end, or none. Raises OSError where they cannot be
-    written.
+    where there is one file. All appear at the end, or none. Raises OSError where the disk is full,
+    DataError where they cannot be written otherwise.
     """
     parts = [file.with_name(f".{uuid.uuid4().hex}.tmp") for file in files]
     try:
@@ -261,11 +271,11 @@ def _write(raster: Raster, parts: list[Path], strips: Strips) -> list[Sums]:
     return sums
 
 
-def _unwritten(part: Path, reason: str) -> OSError:
+def _unwritten(part: Path, reason: str) -> Exception:
     """GDAL does not say whether it was the room on the disk."""
+    text = f"the mask could not be written to {part.parent}: {reason}"
     full = shutil.disk_usage(part.parent).free < BLOCK**2
-    text = f"the mask could not be written: {reason}"
-    return OSError(errno.ENOSPC if full else errno.EIO, text, str(part.parent))
+    return OSError(errno.ENOSPC, text) if full else DataError(f"{text}; is the disk in order?")
 
 
 @contextmanager
@@ -293,4 +303,4 @@ def _check(part: Path, sums: Sums) -> None:
                 if zlib.crc32(rows) != expected:
                     raise _unwritten(part, "what is on the disk is something else")
     except RasterioError as error:
-        raise _unwritten(part, str(error)) from error
+        raise _unwritten(part, str(error.__cause__ or error)) from error

@@ -200,7 +200,13 @@ def predict(
     run: Annotated[
         Path, typer.Argument(metavar="RUN|EXPORT", help="Folder that train or export wrote.")
     ],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE|FOLDER|'PATTERN'|@LIST",
+            help="Also patterns such as 'photos/**/*.jpg', and @list.txt with a path per line.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the masks are written.")],
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also pictures with the mask drawn on them.")
@@ -216,24 +222,44 @@ def predict(
         Literal["severstal", "severstal-joined", "tgs"] | None,
         typer.Option(help="Also submission.csv: run-length codes as that competition wants them."),
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="Also the objects for other programs: coco, coco-polygons, yolo or geojson; may "
+            "be given several times.",
+        ),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also areas and counts as .csv or .parquet."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip images that have all their files in DIR.")
+    ] = False,
     runtime: RuntimeChoice = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Write a mask for each image, at the image's own size."""
     from .forms import open_predictor
-    from .outputs import Wanted, predict_files
+    from .inputs import find_images
+    from .outputs import predict_files
     from .progress import show_progress
+    from .targets import Wanted, as_object_formats
 
-    wanted = Wanted(overlay, class_overlays, probabilities, rle)
-    files = [file for path in images for file in (path.rglob("*") if path.is_dir() else [path])]
+    objects = as_object_formats(formats or [])
+    wanted = Wanted(overlay, class_overlays, probabilities, rle, objects, table)
+    files = [source.path for source in find_images(images, out)]
     with show_progress() as progress:
         predictor = open_predictor(run, runtime, progress, images=files)
-        summary = predict_files(predictor, images, out, wanted, progress)
+        summary = predict_files(predictor, images, out, wanted, progress, resume)
     failed = {str(path): reason for path, reason in summary.failed.items()}
-    _write_json(json_file, {"done": [str(path) for path in summary.done], "failed": failed})
-    _print(f"{len(summary.done)} masks in {out}")
-    if rle and summary.done:
-        _print(f"table: {out / 'submission.csv'}")
+    done, kept = ([str(path) for path in paths] for paths in (summary.done, summary.kept))
+    _write_json(json_file, {"done": done, "kept": kept, "failed": failed})
+    before = f", {len(kept)} of them from before" if resume else ""
+    _print(f"{len(done)} masks in {out}{before}")
+    for file in summary.tables:
+        _print(f"table: {file}")
     for path, reason in failed.items():
         _complain(reason if path in reason else f"{path}: {reason}")
     if failed:

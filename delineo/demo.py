@@ -20,12 +20,13 @@ from .data.samples import PARTS, Part
 from .errors import DataError, DelineoError
 from .evaluation import Evaluation, evaluate
 from .files import write_atomically
-from .outputs import Wanted, predict_files
+from .outputs import predict_files
 from .prediction import Predictor
 from .progress import NoProgress, Progress
 from .report import write_report
 from .run import Run
 from .tables import score_table
+from .targets import Wanted
 from .training import train
 
 CLASSES = ("background", "grey matter", "white matter")

@@ -7,6 +7,7 @@ DelineoError
 ├── RunError        a run directory is missing, foreign, incomplete or already there
 ├── TrainingError   training had to stop: non-finite loss, out of memory
 │   └── InterruptionError   somebody asked it to stop: all is saved, it can go on
+├── DiskFullError   what was to be written found no room: nothing is half-written
 └── ShapeError      an array or tensor has the wrong shape
 
 Each message says what was found, what was expected and what to do next.
@@ -39,6 +40,10 @@ class TrainingError(DelineoError, RuntimeError):
 
 class InterruptionError(TrainingError):
     """Training was asked to stop, by Ctrl-C or SIGTERM. All is saved, and it can go on."""
+
+
+class DiskFullError(DelineoError):
+    """There was no room for a result. What is on disk is whole."""
 
 
 class ShapeError(DelineoError, ValueError):

@@ -1,34 +1,32 @@
-"""What `predict` leaves on disk: masks, pictures, probabilities and tables of codes."""
+"""What `predict` leaves on disk: masks, pictures, probabilities, annotations and tables."""
 
-from collections.abc import Iterable, Sequence
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from .data.images import IMAGE_SUFFIXES, read_image, write_image, write_mask, write_probabilities
-from .data.submission import Submission, TableForm, object_layers, object_names
+from . import areas, objects
+from .data.geotags import read_placement
+from .data.images import read_image, write_image, write_probabilities
+from .data.rasters import is_large
+from .data.submission import Submission, object_layers, object_names
 from .decision import decide
 from .drawing import displayable, draw_classes, draw_overlay
-from .errors import ConfigError, DataError, ShapeError
+from .errors import DataError, DiskFullError, ShapeError
+from .files import write_atomically
+from .inputs import find_images
+from .maskfiles import Finished, read_finished, write_masks
+from .pipeline import in_thread
 from .progress import NoProgress, Progress
 from .runtime import MaskPredictor
+from .targets import Target, Wanted, file_names, label_file, name_targets
 
-_PICTURES = ("_overlay", "_classes")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is written beside the masks."""
-
-    overlay: bool = False
-    """STEM_overlay.png: the image with its mask drawn on it."""
-    class_overlays: bool = False
-    """STEM_classes.png: the image once per class, each with that class alone."""
-    probabilities: bool = False
-    """STEM_probability_CLASS.png: 16-bit, 65535 for 1."""
-    rle: TableForm | None = None
-    """submission.csv: all masks as run-length codes, in the form of a competition."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+TableWriter = Callable[[Path, Iterable[Finished]], None]
 
 
 @dataclass
@@ -36,136 +34,142 @@ class Predictions:
     """Which images have masks now and which could not be read, with the reason."""
 
     done: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    """Those of `done` that were finished before."""
     failed: dict[Path, str] = field(default_factory=dict)
+    tables: list[Path] = field(default_factory=list)
+    """Files about all images together."""
+
+
+@dataclass
+class _Job:
+    """One image on its way from file to files; a failure ends it."""
+
+    target: Target
+    image: np.ndarray | None = None
+    maps: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    failure: str = ""
 
 
 def predict_files(
     predictor: MaskPredictor,
-    paths: Iterable[Path],
+    images: Iterable[Path | str],
     out: Path,
     wanted: Wanted = Wanted(),
     progress: Progress | None = None,
+    resume: bool = False,
 ) -> Predictions:
-    """Predict image files, and all images in folders, into `out`.
+    """Predict image files, folders, patterns and lists, as `find_images` takes them, into `out`.
 
     STEM.png holds class indices at the image's size; multi-label: STEM_CLASS.png, 0 or 255.
-    An image that cannot be read is skipped and listed. Raises ConfigError where there is no image,
-    where one would be overwritten, or where what is wanted does not fit the model.
+    An image that cannot be read is skipped and listed; with `resume`, one that has all its files is
+    kept. Raises ConfigError where there is no image, where one would be overwritten, or where what
+    is wanted does not fit the model, and DiskFullError.
     """
     progress, result = progress or NoProgress(), Predictions()
-    targets = name_targets(list(paths), out, _endings(predictor, wanted))
-    submission = _submission(predictor, wanted, [image for image, _ in targets])
-    progress.start("predicting", total=len(targets))
-    for image_path, target in targets:
-        try:
-            image = read_image(image_path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            mask = write_prediction(predictor, image, target, wanted)
-            if submission:
-                submission.add(image_path, mask)
-            result.done.append(image_path)
-        except (DataError, ShapeError) as error:
-            result.failed[image_path] = str(error)
+    targets = name_targets(find_images(images, out), out, predictor, wanted)
+    tables = _tables(predictor, wanted, out, targets)
+    kept = {target for target in targets if resume and target.is_finished()}
+    result.kept = [target.image for target in targets if target in kept]
+    todo = [target for target in targets if target not in kept]
+    with _room_in(out):
+        result.failed = _predict(predictor, todo, out, wanted, progress)
+    done = [target for target in targets if target.image not in result.failed]
+    result.done = [target.image for target in done]
+    if done:
+        for file, write in tables.items():
+            _write_table(file, write, predictor, done, progress)
+            result.tables.append(file)
+    return result
+
+
+def _predict(
+    predictor: MaskPredictor, todo: list[Target], out: Path, wanted: Wanted, progress: Progress
+) -> dict[Path, str]:
+    """Read, predict and write at the same time; the images that failed, with the reason."""
+
+    def write(job: _Job) -> _Job:
+        if job.image is not None and not job.failure:
+            _write_files(predictor, job, out, wanted)
+        return job
+
+    progress.start("predicting", total=len(todo))
+    failed: dict[Path, str] = {}
+    read = in_thread(partial(_read, wanted), todo)
+    inferred = (_infer(predictor, job, wanted, progress) for job in read)
+    for job in in_thread(write, inferred, ahead=1):
+        if job.failure:
+            failed[job.target.image] = job.failure
         progress.advance()
-    if submission and result.done:
-        submission.write(out / "submission.csv")
     progress.finish()
-    return result
+    return failed
 
 
-def _submission(predictor: MaskPredictor, wanted: Wanted, images: list[Path]) -> Submission | None:
-    """An empty table of the wanted form. Raises ConfigError where that form cannot hold it."""
-    if wanted.rle is None:
-        return None
-    submission = Submission(wanted.rle, predictor.task, predictor.classes)
-    submission.refuse_equal_names(images)
-    return submission
+def _read(wanted: Wanted, target: Target) -> _Job:
+    """Scans are read while they are predicted, and again where more is wanted than their masks."""
+    if target.scan and (wanted == Wanted() or is_large(target.image)):
+        return _Job(target)
+    try:
+        return _Job(target, read_image(target.image))
+    except DataError as error:
+        return _Job(target, failure=str(error))
 
 
-def _endings(predictor: MaskPredictor, wanted: Wanted) -> list[str]:
-    """What the names of an image's files have after its stem, without suffix."""
-    names = file_names(predictor.classes)
-    masks = [f"_{name}" for name in names] if predictor.task == "multilabel" else [""]
-    maps = [f"_probability_{name}" for name in names] if wanted.probabilities else []
-    drawn = zip(_PICTURES, (wanted.overlay, wanted.class_overlays), strict=True)
-    return masks + maps + [ending for ending, wanted_too in drawn if wanted_too]
+def _infer(predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress) -> _Job:
+    if job.failure:
+        return job
+    try:
+        if job.target.scan:
+            _predict_scan(predictor, job, wanted, progress)
+        if job.image is None:
+            return job
+        job.maps = predictor.probabilities(job.image)
+        job.mask = decide(job.maps, predictor.decision)
+    except (DataError, ShapeError) as error:
+        job.failure = str(error)
+    return job
 
 
-def name_targets(
-    paths: list[Path], out: Path, endings: Sequence[str] = ("",)
-) -> list[tuple[Path, Path]]:
-    """Each image with the path of its mask, less the suffix; folders keep their inner structure.
+def _predict_scan(predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress) -> None:
+    if job.image is None and wanted != Wanted():
+        raise DataError(
+            f"{job.target.image} is predicted in windows, as a mask alone: leave out the options "
+            "for pictures, probabilities, objects and tables, or give it in a command of its own"
+        )
+    from .scans import predict_scan
 
-    `endings` are what the files of one image have after that. Raises ConfigError as predict_files.
-    """
-    images: list[tuple[Path, Path]] = []
-    for path in paths:
-        if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if _is_image(p))
-            images += [(image, out / image.relative_to(path).with_suffix("")) for image in found]
-        elif path.exists():
-            images.append((path, out / path.stem))
-        else:
-            raise ConfigError(f"{path} does not exist; give image files or folders of images")
-    if not images:
-        raise ConfigError(f"no images in {', '.join(map(str, paths))}; give images or their folder")
-    targets = _told_apart(images, endings)
-    _refuse_to_overwrite(targets, endings)
-    return targets
+    predict_scan(predictor, job.target.image, job.target.scan, progress)
 
 
-def _is_image(path: Path) -> bool:
-    # files that begin with a dot are what file managers leave behind
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def _told_apart(images: list[tuple[Path, Path]], endings: Sequence[str]) -> list[tuple[Path, Path]]:
-    """Images that would share a file get their suffix, or a number: a.jpg and a.png."""
-    taken: set[Path] = set()
-    result = []
-    for image, target in images:
-        candidate, number = target, 1
-        while taken & set(_files(candidate, endings)):
-            ending = image.suffix[1:] if number == 1 else f"{image.suffix[1:]}_{number}"
-            candidate, number = target.with_name(f"{target.name}_{ending}"), number + 1
-        taken.update(_files(candidate, endings))
-        result.append((image, candidate))
-    return result
-
-
-def _files(target: Path, endings: Sequence[str]) -> list[Path]:
-    return [target.with_name(f"{target.name}{ending}.png") for ending in endings]
-
-
-def _refuse_to_overwrite(targets: list[tuple[Path, Path]], endings: Sequence[str]) -> None:
-    images = {image.resolve() for image, _ in targets}
-    for _, target in targets:
-        for file in _files(target, endings):
-            if file.resolve() in images:
-                raise ConfigError(
-                    f"{file} is one of the images and would be overwritten; choose another --out"
-                )
-
-
-def write_prediction(
-    predictor: MaskPredictor, image: np.ndarray, target: Path, wanted: Wanted
-) -> np.ndarray:
-    """Write the mask, which is returned, and what is wanted; `target` is a path without suffix."""
-    maps, names = predictor.probabilities(image), file_names(predictor.classes)
-    mask = decide(maps, predictor.decision)
-    if mask.ndim == 3:
-        for name, layer in zip(names, mask, strict=True):
-            write_mask(_named(target, name), layer * 255)
-    else:
-        write_mask(target.with_name(target.name + ".png"), mask)
+def _write_files(predictor: MaskPredictor, job: _Job, out: Path, wanted: Wanted) -> None:
+    """All that is wanted of one image, the mask last: what has its mask is whole."""
+    image, maps, mask, stem = job.image, job.maps, job.mask, job.target.stem
+    assert image is not None and maps is not None and mask is not None
+    stem.parent.mkdir(parents=True, exist_ok=True)
     if wanted.overlay:
-        write_image(_named(target, "overlay"), draw_overlay(displayable(image), mask))
+        write_image(_named(stem, "overlay"), draw_overlay(displayable(image), mask))
     if wanted.class_overlays:
-        write_image(_named(target, "classes"), _each_class(predictor, image, mask))
+        write_image(_named(stem, "classes"), _each_class(predictor, image, mask))
     if wanted.probabilities:
-        for name, values in zip(names, maps, strict=True):
-            write_probabilities(_named(target, f"probability_{name}"), values)
-    return mask
+        for name, values in zip(file_names(predictor.classes), maps, strict=True):
+            write_probabilities(_named(stem, f"probability_{name}"), values)
+    _write_objects(predictor, job.target, mask, out, wanted)
+    write_masks(predictor, stem, mask, maps)
+
+
+def _write_objects(
+    predictor: MaskPredictor, target: Target, mask: np.ndarray, out: Path, wanted: Wanted
+) -> None:
+    """The annotations that each image has in a file of its own."""
+    task, classes = predictor.task, predictor.classes
+    if "geojson" in wanted.formats:
+        text = objects.geojson(mask, task, classes, read_placement(target.image))
+        write_atomically(target.stem.with_name(f"{target.stem.name}.geojson"), text)
+    if "yolo" in wanted.formats:
+        file = label_file(target.stem, out)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, objects.yolo_lines(mask, task, classes))
 
 
 def _each_class(predictor: MaskPredictor, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -176,15 +180,67 @@ def _each_class(predictor: MaskPredictor, image: np.ndarray, mask: np.ndarray) -
     return draw_classes(displayable(image), layers, labels)
 
 
-def _named(target: Path, ending: str) -> Path:
-    return target.with_name(f"{target.name}_{ending}.png")
+def _named(stem: Path, ending: str) -> Path:
+    return stem.with_name(f"{stem.name}_{ending}.png")
 
 
-def file_names(classes: Sequence[str]) -> list[str]:
-    """The class names as any file system takes them, still told apart, from pictures too."""
-    names: list[str] = []
-    for name in classes:
-        safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-        taken = safe in names or f"_{safe}" in _PICTURES
-        names.append(f"{safe}_{len(names)}" if taken else safe)
-    return names
+def _tables(
+    predictor: MaskPredictor, wanted: Wanted, out: Path, targets: list[Target]
+) -> dict[Path, TableWriter]:
+    """What is written about all images together. Raises ConfigError where it cannot be."""
+    meaning = {"task": predictor.task, "classes": predictor.classes}
+    tables: dict[Path, TableWriter] = {}
+    if wanted.rle:
+        submission = Submission(wanted.rle, **meaning)
+        submission.refuse_equal_names(target.image for target in targets)
+        tables[out / "submission.csv"] = partial(_write_submission, submission)
+    for form, polygons in (("coco", False), ("coco-polygons", True)):
+        if form in wanted.formats:
+            write = partial(objects.write_coco, polygons=polygons, **meaning)
+            tables[out / f"{form}.json"] = write
+    if "yolo" in wanted.formats:
+        tables[out / "data.yaml"] = partial(objects.write_yolo_description, **meaning)
+    if wanted.table:
+        areas.check_table_file(wanted.table)
+        tables[wanted.table] = partial(areas.write_areas, **meaning)
+    return tables
+
+
+def _write_submission(submission: Submission, path: Path, finished: Iterable[Finished]) -> None:
+    for item in finished:
+        submission.add(item.image, item.mask)
+    submission.write(path)
+
+
+def _write_table(
+    file: Path,
+    write: TableWriter,
+    predictor: MaskPredictor,
+    done: list[Target],
+    progress: Progress,
+) -> None:
+    """From the masks on disk, so that it is the same whenever they were predicted."""
+    progress.start(f"writing {file.name}", total=len(done))
+    with _room_in(file.parent):
+        write(file, _told(read_finished(predictor, done), progress))
+    progress.finish()
+
+
+def _told(finished: Iterable[Finished], progress: Progress) -> Iterator[Finished]:
+    for item in finished:
+        yield item
+        progress.advance()
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Turns the system's word for a full disk into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise DiskFullError(
+            f"{folder}: the disk is full. What was written is whole; make room, then go on with "
+            "the same command and --resume"
+        ) from error

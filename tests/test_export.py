@@ -245,9 +245,13 @@ def test_an_export_predicts_without_pytorch(trained: Path, wanted: Format, tmp_p
         assert cost["peak_memory_mb"] > 20
     assert found["cost"]["export"]["peak_memory_mb"] < found["cost"]["pytorch"]["peak_memory_mb"]
     image = trained.parent / "data/images/disc00.png"
-    command = [sys.executable, "-c", WITHOUT_TORCH, exported, image, "--out", tmp_path / "masks"]
+    more = ["--format", "coco", "--format", "geojson", "--table", tmp_path / "areas.csv"]
+    command = [
+        sys.executable, "-c", WITHOUT_TORCH, exported, image, "--out", tmp_path / "masks", *more,
+    ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+    assert (tmp_path / "areas.csv").exists()
     mask = np.asarray(Image.open(tmp_path / "masks/disc00.png"))
     theirs = Predictor.load(trained)(np.asarray(Image.open(image)))
     assert mask.shape == theirs.shape

@@ -15,8 +15,9 @@ from delineo.data.images import image_size
 from delineo.data.samples import Part
 from delineo.errors import DataError
 from delineo.evaluation import evaluate
-from delineo.outputs import Wanted, file_names, predict_files
+from delineo.outputs import predict_files
 from delineo.prediction import Predictor
+from delineo.targets import Wanted, file_names
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 TINY = (

@@ -15,9 +15,11 @@ from delineo.data.submission import Submission, TableForm
 from delineo.decision import Decision
 from delineo.drawing import displayable, draw_classes, draw_overlay, outline
 from delineo.errors import ConfigError
-from delineo.outputs import Wanted, file_names, name_targets, predict_files
+from delineo.inputs import find_images
+from delineo.outputs import predict_files
 from delineo.prediction import Predictor
 from delineo.recipe import Recipe
+from delineo.targets import Wanted, file_names, name_targets
 
 CLASSES: dict[Task, tuple[str, ...]] = {
     "binary": ("disc",),
@@ -174,8 +176,10 @@ def test_folders_keep_their_structure(tmp_path: Path) -> None:
     assert written(out) == {"a.png", "day/a.png", "day/night/b.b.png", "c.png"}
 
 
-def names(paths: list[Path], *endings: str) -> list[str]:
-    return [target.name for _, target in name_targets(paths, Path("out"), endings or ("",))]
+def names(paths: list[Path]) -> list[str]:
+    out = Path("out")
+    targets = name_targets(find_images(paths, out), out, predictor_of("binary"))
+    return [target.stem.name for target in targets]
 
 
 def test_equal_stems_are_told_apart(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ Pictures come upright: the EXIF orientation is applied, to masks as well.
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from ..errors import DataError, ShapeError
 from ..files import write_atomically
@@ -99,10 +100,13 @@ def read_mask_pieces(paths: Sequence[Path]) -> ndarray:
     return (joined > 0) * foreground
 
 
-def write_mask(path: Path, mask: ndarray, palette: bytes | None = None) -> None:
+def write_mask(
+    path: Path, mask: ndarray, palette: bytes | None = None, notes: Mapping[str, str] | None = None
+) -> None:
     """Write class indices, (height, width) uint8, as an index PNG, in one step.
 
     `palette` is r, g, b of index 0, 1, ...; the default shows each class in its `class_color`.
+    `notes` go into the file as texts.
     """
     if mask.ndim != 2 or mask.dtype != np.uint8:
         raise ShapeError(
@@ -111,7 +115,18 @@ def write_mask(path: Path, mask: ndarray, palette: bytes | None = None) -> None:
         )
     image = Image.fromarray(mask).convert("L")
     image.putpalette(class_palette() if palette is None else palette)
-    _write(path, image)
+    _write(path, image, notes)
+
+
+def read_written_mask(path: Path) -> tuple[ndarray, dict[str, str]]:
+    """What `write_mask` wrote: the mask, (height, width) uint8, and its notes.
+
+    Raises DataError as `read_image`, and for files that are no index PNG.
+    """
+    mask, notes = _guarded(path, _read_with_notes)
+    if mask is None:
+        raise DataError(f"{path} is not a mask that predict wrote; move it away")
+    return mask, notes
 
 
 def write_image(path: Path, image: ndarray) -> None:
@@ -134,14 +149,30 @@ def write_probabilities(path: Path, probabilities: ndarray) -> None:
     _write(path, Image.fromarray(scaled.astype(np.uint16)))
 
 
-def _write(path: Path, image: Image.Image) -> None:
+def _read_with_notes(path: Path) -> tuple[ndarray | None, dict[str, str]]:
+    with Image.open(path) as image:
+        mask = np.array(image) if (image.format, image.mode) == ("PNG", "P") else None
+        texts = {str(key): text for key, text in image.info.items() if isinstance(text, str)}
+        return mask, texts
+
+
+def _write(path: Path, image: Image.Image, notes: Mapping[str, str] | None = None) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise DataError(f"{path}: {path.suffix or 'no suffix'} is no image format; use .png")
     buffer = io.BytesIO()
-    options = {"compress_level": 3} if kind == "PNG" else {"quality": 92} if kind == "JPEG" else {}
+    options: dict[str, Any] = {"PNG": {"compress_level": 3}, "JPEG": {"quality": 92}}.get(kind, {})
+    if notes:
+        options = {**options, "pnginfo": _texts(notes)}
     image.save(buffer, format=kind, **options)
     write_atomically(path, buffer.getvalue())
+
+
+def _texts(notes: Mapping[str, str]) -> PngInfo:
+    texts = PngInfo()
+    for key, text in notes.items():
+        texts.add_text(key, text)
+    return texts
 
 
 def _guarded(path: Path, read: Any) -> Any:

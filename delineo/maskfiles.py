@@ -1,0 +1,92 @@
+"""Predicted masks as files, and back: tables are made of what is on disk."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from .data.images import read_written_mask, write_mask
+from .data.samples import Task
+from .errors import DataError
+from .pipeline import in_thread
+from .runtime import MaskPredictor
+from .targets import Target, mask_files
+
+_NOTE = "mean_probability"
+
+
+class Finished(NamedTuple):
+    """An image whose mask is on disk."""
+
+    image: Path
+    name: str
+    mask: np.ndarray
+    """As `decide` gives it: indices (height, width), or 0/1 layers (classes, height, width)."""
+    certainty: tuple[float | None, ...]
+    """Mean probability of each class where the mask has it; None where it is not, or not known."""
+
+
+def write_masks(
+    predictor: MaskPredictor,
+    stem: Path,
+    mask: UInt8[np.ndarray, "*planes height width"],
+    maps: Float[np.ndarray, "classes height width"],
+) -> None:
+    """Write STEM.png, or STEM_CLASS.png for each class that may overlap."""
+    certainty = mean_probabilities(mask, maps, predictor.task)
+    files = mask_files(stem, predictor)
+    if predictor.task == "multilabel":
+        for file, layer, value in zip(files, mask, certainty, strict=True):
+            write_mask(file, layer * 255, notes={_NOTE: json.dumps([value])})
+    else:
+        write_mask(files[0], mask, notes={_NOTE: json.dumps(certainty)})
+
+
+def mean_probabilities(
+    mask: UInt8[np.ndarray, "*planes height width"],
+    maps: Float[np.ndarray, "classes height width"],
+    task: Task,
+) -> tuple[float | None, ...]:
+    """Of each class over the pixels that it has, to six digits; None for one that has none."""
+    if task == "multiclass":
+        layers = (mask == index for index in range(len(maps)))
+    else:
+        layers = (layer == 1 for layer in mask.reshape(maps.shape))
+    pairs = zip(layers, maps, strict=True)
+    return tuple(
+        round(float(own[layer].mean(dtype=np.float64)), 6) if layer.any() else None
+        for layer, own in pairs
+    )
+
+
+def read_finished(predictor: MaskPredictor, targets: Iterable[Target]) -> Iterator[Finished]:
+    """The masks of `targets`, read a few ahead. Raises DataError for one of another model."""
+    return in_thread(_reader(predictor), targets)
+
+
+def _reader(predictor: MaskPredictor) -> Callable[[Target], Finished]:
+    def read(target: Target) -> Finished:
+        pieces = [_read(file, predictor) for file in mask_files(target.stem, predictor)]
+        certainty = tuple(value for _, values in pieces for value in values)
+        masks = [mask for mask, _ in pieces]
+        mask = np.stack(masks) // 255 if predictor.task == "multilabel" else masks[0]
+        return Finished(target.image, target.name, mask, certainty)
+
+    return read
+
+
+def _read(file: Path, predictor: MaskPredictor) -> tuple[np.ndarray, list[float | None]]:
+    mask, notes = read_written_mask(file)
+    layers, number = predictor.task == "multilabel", len(predictor.classes)
+    allowed = (0, 255) if layers else range(max(number, 2))
+    strange = np.setdiff1d(np.flatnonzero(np.bincount(mask.ravel())), allowed)
+    if len(strange):
+        raise DataError(
+            f"{file} holds {strange[0]}, which this model does not predict; was it written by "
+            "another model? Move it away, and it is predicted anew"
+        )
+    unknown: list[float | None] = [None] * (1 if layers else number)
+    return mask, json.loads(notes[_NOTE]) if _NOTE in notes else unknown

@@ -23,8 +23,10 @@ from delineo.data.rasters import is_scan, open_raster
 from delineo.data.samples import Task
 from delineo.data.sizing import Scale
 from delineo.decision import Decision
-from delineo.errors import DataError
+from delineo.errors import ConfigError, DataError
+from delineo.outputs import predict_files
 from delineo.scans import predict_scan
+from delineo.targets import Wanted
 from delineo.tiles import Footprint, Plan
 
 PLACE = {"crs": "EPSG:32633", "transform": from_origin(500_000, 5_000_000, 0.5, 0.5)}
@@ -341,7 +343,7 @@ def test_a_mask_that_is_not_what_was_written_does_not_appear(
         return sums
 
     monkeypatch.setattr(rasters, "_write", lose_the_end)
-    with pytest.raises(OSError, match="could not be written"):
+    with pytest.raises(DataError, match="could not be written"):
         predict_scan(Channels(), path, [tmp_path / "mask.tif"])
     assert [file.name for file in tmp_path.iterdir()] == ["scan.tif"]
 
@@ -379,6 +381,47 @@ def test_large_tiff_and_geotiff_are_scans(tmp_path: Path, monkeypatch: pytest.Mo
     assert is_scan(located) and is_scan(plain) and is_scan(big)
     with open_raster(big) as raster:
         assert raster.size == (20, 20)
+
+
+def test_predict_sends_scans_through_windows_and_does_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    image = picture(150, 100)
+    save(folder / "scan.tif", image)
+    Image.fromarray(image).save(folder / "photo.png")
+    save(folder / "bands.tif", picture(20, 20, 4), photometric="MINISBLACK")
+    (folder / "cut.tif").write_bytes((folder / "scan.tif").read_bytes()[:30_000])
+    done = predict_files(Channels(), [folder], out)
+    assert sorted(path.name for path in done.done) == ["photo.png", "scan.tif"]
+    assert "4 bands" in done.failed[folder / "bands.tif"]
+    assert "cut off" in done.failed[folder / "cut.tif"]
+    assert {path.name for path in out.iterdir()} == {"scan.tif", "photo.png"}
+    assert np.array_equal(read(out / "scan.tif"), expected(image))
+    again = predict_files(Channels(), [folder / "scan.tif"], out, resume=True)
+    assert again.kept == [folder / "scan.tif"]
+    # with more than masks, what is small is an image too
+    more = predict_files(Channels(), [folder / "scan.tif"], out, Wanted(overlay=True))
+    assert {"scan.tif", "scan.png", "scan_overlay.png"} < {path.name for path in out.iterdir()}
+    assert not more.failed
+    monkeypatch.setattr(rasters, "LARGEST_IMAGE", 0)
+    large = predict_files(Channels(), [folder / "scan.tif"], out, Wanted(overlay=True))
+    assert "as a mask alone" in large.failed[folder / "scan.tif"]
+
+
+def test_a_scan_does_not_take_its_own_place(tmp_path: Path) -> None:
+    path = save(tmp_path / "scan.tif", picture(30, 30))
+    with pytest.raises(ConfigError, match="choose another --out"):
+        predict_files(Channels(), [path], tmp_path)
+
+
+@pytest.mark.usefixtures("in_windows")
+def test_runs_that_no_window_suits_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "scan.tif", picture(30, 30))
+    with pytest.raises(DataError, match="some of these runs look at whole images"):
+        predict_scan(Channels(scale="mixed"), path, [tmp_path / "mask.tif"])
+    assert [file.name for file in tmp_path.iterdir()] == ["scan.tif"]
 
 
 KINDS: dict[str, dict[str, Any]] = {

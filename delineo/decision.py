@@ -13,7 +13,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from pydantic import Field
-from scipy import ndimage
 
 from .config import Config
 from .data.samples import Task
@@ -181,6 +180,8 @@ def _regions(
     layer: Bool[np.ndarray, "height width"], touching: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The number of each pixel's region, 0 outside of `layer`, and the pixels of each number."""
+    from scipy import ndimage  # a fifth of a second, and most decisions clean nothing
+
     numbers, _ = ndimage.label(layer, touching)  # pyright: ignore[reportGeneralTypeIssues]
     return numbers, np.bincount(numbers.ravel())
 

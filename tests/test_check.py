@@ -286,7 +286,9 @@ def test_full_masks_and_a_foreground_that_may_be_background_are_noted(shapes):
     checkup = check_folder(shapes)
     assert codes(checkup, "error", "warning") == set()
     assert found(checkup, "full-mask").files == ("masks/disc00.png",)
-    assert "covers 9" in found(checkup, "foreground-majority").message
+    majority = found(checkup, "foreground-majority")
+    assert "covers 9" in majority.message
+    assert "write `values: {0: foreground, 255: background}` in dataset.yaml" in majority.fix
 
 
 def test_one_drawing_for_many_images_is_warned_of(shapes):

@@ -251,6 +251,17 @@ def test_trouble_is_named(harbour: Path, code: str) -> None:
     assert finding.fix
 
 
+def test_an_annotation_without_a_category_is_none_of_category_0(harbour: Path) -> None:
+    def forget(content: dict[str, Any]) -> None:
+        content["categories"][0]["id"] = 0
+        for one in content["annotations"]:
+            one["category_id"] = {7: 0, 3: 3}[one["category_id"]]
+        del content["annotations"][3]["category_id"]
+
+    finding = found(change(harbour, forget), "unknown-category")
+    assert finding.files == ("annotations.json: annotation 4 (category id None)",)
+
+
 def test_image_ids_that_stand_twice(harbour: Path) -> None:
     finding = found(change(harbour, lambda c: c["images"][1].update(id=1)), "repeated-image")
     assert finding.files == ("annotations.json: image id 1",)

@@ -132,6 +132,14 @@ def test_files_that_cannot_be_read(leaves: Path) -> None:
     assert "shapes[0].points[0]" in text
 
 
+def test_keys_in_any_order_after_a_byte_order_mark(leaves: Path) -> None:
+    content = labelme("0.jpg", shapes_of(0)) | {"imageData": "A" * 9000}
+    text = json.dumps(content, sort_keys=True)
+    (leaves / "0.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    checkup = check_folder(leaves)
+    assert checkup.ok and not checkup.of("warning")
+
+
 def test_sizes_that_do_not_agree(leaves: Path) -> None:
     finding = found(rewrite(leaves, shapes_of(0), imageWidth=99), "annotated-size")
     assert finding.files == ("0.jpg (said 99 x 32, is 32 x 32)",)

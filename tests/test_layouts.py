@@ -296,6 +296,17 @@ def test_voc_from_each_level(tree: Tree, below: str) -> None:
     assert [path.name for path in layout.unpaired_images] == ["missing.jpg"]
 
 
+@pytest.mark.parametrize("masks", ["trainannot", "masks"])
+def test_camvids_void_is_known_by_its_ids(tree: Tree, masks: str) -> None:
+    files = f"train/0001TP_006690.png {masks}/0001TP_006690.png "
+    root = tree(files + f"train/Seq05VD_f0.png {masks}/Seq05VD_f0.png")
+    declared = find_layout(root).declared
+    if masks == "masks":  # another source, with colours perhaps
+        assert declared.classes is None
+    else:
+        assert (len(declared.classes or ()), declared.values[11]) == (11, "ignore")
+
+
 def test_voc_like_folders_of_ones_own(tree: Tree) -> None:
     root = _voc(tree)
     (root / VOC).rename(root / "mine")

@@ -1,5 +1,6 @@
 """What folders of annotation files share: finding images by name, classes, what is wrong."""
 
+from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -30,7 +31,7 @@ MOST_CLASSES = 250
 def read_annotations(path: Path, kind: TypeAdapter) -> Any:
     """The content of a JSON file. Raises AnnotationError with line and column, or the entry."""
     try:
-        return kind.validate_json(path.read_bytes())
+        return kind.validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
@@ -43,6 +44,13 @@ def read_annotations(path: Path, kind: TypeAdapter) -> Any:
         raise AnnotationError(
             f"{path}: {place.lstrip('.') or 'the file'}: {first['msg']}{more}; correct the entry"
         ) from None
+
+
+def is_labelme(path: Path) -> bool:
+    """Whether a JSON begins as LabelMe's do, with its keys in any order."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return any(key in start for key in (b'"shapes"', b'"imagePath"', b'"imageData"'))
 
 
 class Images:

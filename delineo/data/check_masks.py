@@ -254,6 +254,16 @@ def _repeated(known: Known) -> Iterator[Finding]:
         )
 
 
+def _exchanged(known: Known) -> str:
+    """What to write where foreground and background are the wrong way round."""
+    values = known.inferred.encoding.values
+    if len(values) != 2:
+        return "say in dataset.yaml which value it has"
+    names = {1: "background", 0: known.inferred.classes[0]}
+    listed = ", ".join(f"{value}: {names[index]}" for value, index in sorted(values.items()))
+    return f"write `values: {{{listed}}}` in dataset.yaml"
+
+
 def _balance(known: Known) -> Iterator[Finding]:
     task, classes, _, _ = known.inferred
     shares = class_shares(list(known.contents.values()), classes)
@@ -262,7 +272,7 @@ def _balance(known: Known) -> Iterator[Finding]:
             "foreground-majority",
             "note",
             f"{classes[0]} covers {shares[classes[0]]:.0%} of all pixels",
-            fix="If that is the background, exchange the values in dataset.yaml",
+            fix=f"If that is the background, {_exchanged(known)}",
         )
     rare = [f"{name} ({share:.2%})" for name, share in shares.items() if 0 < share < RARE]
     if rare and task != "binary":

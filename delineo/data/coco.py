@@ -1,6 +1,5 @@
 """COCO instances: one JSON of images, categories and outlines, or one for each part."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from ..errors import AnnotationError
 from .annotation_findings import Trouble
-from .annotations import Images, classes_of, found_outlines, label_of, polygon_of, read_annotations
+from .annotations import (
+    Images,
+    classes_of,
+    found_outlines,
+    is_labelme,
+    label_of,
+    polygon_of,
+    read_annotations,
+)
 from .declared import Declared
 from .pairing import Found
 from .samples import IGNORE_LABEL, MaskOutlines, Outline, Part
@@ -107,11 +114,9 @@ def _instance_files(root: Path) -> list[Path]:
 
 
 def _is_coco(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(4096)
-        if b'"shapes"' in start or re.match(rb"\s*\{", start) is None:
-            return False  # LabelMe's files are many and large: not read twice
-        content = start + file.read()
+    if is_labelme(path):
+        return False  # these are many and large: not read twice
+    content = path.read_bytes()
     keys = (b'"images"', b'"annotations"', b'"categories"')
     return all(key in content for key in keys) and b'"segments_info"' not in content
 
@@ -184,9 +189,10 @@ def _name(annotation: _Annotation) -> str:
 
 def _outline(annotation: _Annotation, file: _File, trouble: Trouble) -> Outline | None:
     place = trouble.place(file.path, _name(annotation))
-    label = file.labels.get(annotation.category_id or 0)
+    category = annotation.category_id
+    label = None if category is None else file.labels.get(category)
     if label is None:
-        trouble.unknown_classes.append(f"{place} (category id {annotation.category_id})")
+        trouble.unknown_classes.append(f"{place} (category id {category})")
         return None
     crowd, shape = bool(annotation.iscrowd), annotation.segmentation
     if not shape:

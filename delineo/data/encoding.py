@@ -196,6 +196,9 @@ def _guessed_values(declared: Declared, masks: list[MaskFacts]) -> Inferred:
         guess = guess_named(total(histograms), declared.classes, named)
     else:
         guess = _at_least_two_classes(guess_values(histograms, lossy))
+    if declared.ignore_value is not None:
+        sentence = f"{guess.assumption}, and {declared.ignore_value} is ignored"
+        guess = guess._replace(assumption=sentence)
     return _said(guess, ignored)
 
 

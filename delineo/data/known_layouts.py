@@ -1,4 +1,4 @@
-"""Downloads whose trees need to be known by name: PASCAL VOC and PH2."""
+"""Downloads that need to be known by name: PASCAL VOC, PH2, and the classes of CamVid."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,24 @@ VOC_CLASSES = (
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep",
     "sofa", "train", "tvmonitor",
 )
+CAMVID_CLASSES = (
+    "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car",
+    "pedestrian", "bicyclist", "unlabelled",
+)
+"""In the order of their values, as SegNet's authors publish it."""
 # fmt: on
+
+_CAMVID_ID = re.compile(r"(?:0001TP|0006R0|0016E5|Seq05VD)_f?\d+")
+
+
+def is_camvid(samples: tuple[Sample, ...]) -> bool:
+    """Frames of CamVid's four drives with SegNet's index masks, in folders such as trainannot."""
+    return all(
+        _CAMVID_ID.fullmatch(sample.id)
+        and isinstance(sample.mask, MaskFile)
+        and sample.mask.path.parent.name.endswith("annot")
+        for sample in samples
+    )
 
 
 def find_voc(root: Path) -> Found | None:

@@ -9,7 +9,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from ..errors import AnnotationError
 from .annotation_findings import Trouble
-from .annotations import Images, classes_of, found_outlines, label_of, polygon_of, read_annotations
+from .annotations import (
+    Images,
+    classes_of,
+    found_outlines,
+    is_labelme,
+    label_of,
+    polygon_of,
+    read_annotations,
+)
 from .declared import Declared
 from .pairing import Found
 from .samples import MaskOutlines, Outline
@@ -38,7 +46,7 @@ _CONTENT = TypeAdapter(_Content)
 
 def find_labelme(root: Path, declared: Declared) -> Found | None:
     """Samples from LabelMe's files; None where there are none. Raises AnnotationError."""
-    paths = [path for _, path in walk(root) if path.suffix.lower() == ".json" and _is_labelme(path)]
+    paths = [path for _, path in walk(root) if path.suffix.lower() == ".json" and is_labelme(path)]
     if not paths:
         return None
     trouble, images = Trouble(root), Images(root)
@@ -57,11 +65,6 @@ def find_labelme(root: Path, declared: Declared) -> Found | None:
             trouble.repeated.append(trouble.place(image, f"in {first.name}, {path.name}"))
         masks[image] = _mask(path, content, trouble), None
     return found_outlines("LabelMe files beside images", images, masks, classes, trouble)
-
-
-def _is_labelme(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b'"shapes"' in file.read(4096)
 
 
 def _read(paths: list[Path], trouble: Trouble) -> Iterator[tuple[Path, _Content]]:

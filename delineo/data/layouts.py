@@ -9,7 +9,7 @@ from ..errors import DataError
 from .coco import find_coco
 from .declared import Declared, merged, read_declared
 from .findings import Finding
-from .known_layouts import find_ph2, find_voc
+from .known_layouts import CAMVID_CLASSES, find_ph2, find_voc, is_camvid
 from .labelme import find_labelme
 from .pairing import Found, find_pairs
 from .run_length_tables import find_run_lengths
@@ -59,7 +59,7 @@ def find_layout(path: Path) -> Layout:
     found = _find(root, declared)
     if found is None:
         raise DataError(_nothing_found(root, declared))
-    found = _as_known_download(found, root)
+    found = _as_known_download(found, root, declared)
     declared = merged(declared, _implied(found, declared))
     samples = _with_parts(_with_groups(_with_unique_ids(found.samples, root), declared))
     notes = found.notes + _notes(samples, declared)
@@ -97,8 +97,8 @@ def _find(root: Path, declared: Declared) -> Found | None:
     )
 
 
-def _as_known_download(found: Found, root: Path) -> Found:
-    """Carvana and TGS Salt lie in plain folders; their ids tell them."""
+def _as_known_download(found: Found, root: Path, declared: Declared) -> Found:
+    """Carvana, TGS Salt and CamVid lie in plain folders; their ids tell them."""
     if all(CARVANA_ID.fullmatch(sample.id) for sample in found.samples):
         known = Declared(task="binary", classes=("car",), group=CARVANA_ID.pattern)
         note = "ids end in the number of a view; the views of one car are kept together"
@@ -107,6 +107,12 @@ def _as_known_download(found: Found, root: Path) -> Found:
     if (root / "depths.csv").is_file() and all(TGS_ID.fullmatch(s.id) for s in found.samples):
         known = Declared(task="binary", classes=("salt",))
         return replace(found, name=f"TGS Salt, {found.name}", declared=known)
+    if not declared.classes and is_camvid(found.samples):
+        names = {v: name.replace("unlabelled", "ignore") for v, name in enumerate(CAMVID_CLASSES)}
+        known = Declared(task="multiclass", classes=CAMVID_CLASSES[:-1], values=names)
+        note = "mask values are SegNet's: 0 to 10 are the classes, and 11, unlabelled, is ignored"
+        notes = (*found.notes, note)
+        return replace(found, name=f"CamVid, {found.name}", declared=known, notes=notes)
     return found
 
 

@@ -56,9 +56,8 @@ class _Regions(NamedTuple):
 
 def _is_largest(found: _Regions) -> Bool[ndarray, " regions"]:
     """Among equals the one that comes first."""
-    largest = np.zeros(len(found.sizes), bool)
-    largest[found.sizes.argmax(keepdims=True) if len(found.sizes) else []] = True
-    return largest
+    numbers = np.arange(len(found.sizes))
+    return numbers == found.sizes.argmax() if len(numbers) else numbers.astype(bool)
 
 
 def _with_holes_filled(strips: Strips, largest: int) -> Strips:

@@ -168,7 +168,7 @@ class Parts:
         """A row is finished once its mask is there."""
         if self.confident:
             write_atomically(self.file(row).with_suffix(".f4"), top.astype("<f4").tobytes())
-        write_atomically(self.file(row), zlib.compress(mask, 1))
+        write_atomically(self.file(row), zlib.compress(mask.data, 1))
 
     def strips(self) -> Iterator[UInt8[np.ndarray, "layers _ width"]]:
         """All rows from top to bottom, in strips of up to STRIP rows."""

@@ -188,7 +188,8 @@ def _guarded(path: Path, read: Any) -> Any:
     except PermissionError:
         raise DataError(f"{path} may not be read; change its permissions") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path} is too large: {error}; cut it into tiles") from None
+        advice = "cut it into tiles, or save it as TIFF, which is read in windows"
+        raise DataError(f"{path} is too large: {error}; {advice}") from None
     except UnidentifiedImageError:
         reason = "is empty" if path.stat().st_size == 0 else "is not an image of a known format"
         raise DataError(f"{path} {reason}; replace or remove it") from None

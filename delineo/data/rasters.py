@@ -169,11 +169,12 @@ def _refuse_unreadable(path: Path) -> None:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[0]
+        pages: Any = file.pages
+        page = pages[0]
         pieces = zip(page.dataoffsets, page.databytecounts, strict=True)
         end = max((start + length for start, length in pieces), default=0)
         turned = page.tags.valueof(_ORIENTATION, default=1) != 1
-        stacked = sum(not other.is_reduced and not other.is_mask for other in file.pages)
+        stacked = sum(not other.is_reduced and not other.is_mask for other in pages)
     if end > (size := path.stat().st_size):
         raise DataError(
             f"{path} is damaged: it was cut off at byte {size} of at least {end}; copy it again"
@@ -264,7 +265,7 @@ def _write(raster: Raster, parts: list[Path], strips: Strips) -> list[Sums]:
                 window = ((top, top + strip.shape[1]), (0, strip.shape[2]))
                 for dataset, layer, own in zip(opened, strip, sums, strict=True):
                     dataset.write(layer, 1, window=window)
-                    own.append((*window[0], zlib.crc32(np.ascontiguousarray(layer))))
+                    own.append((*window[0], zlib.crc32(np.ascontiguousarray(layer).data)))
                 top = window[0][1]
     except RasterioError as error:
         raise _unwritten(parts[0], str(error.__cause__ or error)) from error

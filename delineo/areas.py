@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from .data.samples import Task
 from .decision import TOUCHING
@@ -54,6 +53,8 @@ def write_areas(
 
 def measure(item: Finished, task: Task, classes: Sequence[str]) -> Iterator[Area]:
     """One row for each class, the first of exclusive ones too."""
+    from scipy import ndimage  # slow to import
+
     for index, (name, certainty) in enumerate(zip(classes, item.certainty, strict=True)):
         if task == "multilabel":
             layer = item.mask[index] == 1

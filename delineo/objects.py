@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 from jaxtyping import UInt8
-from scipy import ndimage
 
 from .data.geotags import Placement
 from .data.samples import Task
@@ -37,6 +36,8 @@ def find_regions(
     mask: UInt8[np.ndarray, "*planes height width"], task: Task, classes: Sequence[str]
 ) -> Iterator[Region]:
     """The objects of a mask, class by class, from top to bottom."""
+    from scipy import ndimage  # slow to import
+
     for place, layer in enumerate(object_layers(mask, task, classes)):
         numbers, _ = ndimage.label(layer, TOUCHING)  # pyright: ignore[reportGeneralTypeIssues]
         for number, (rows, columns) in enumerate(ndimage.find_objects(numbers), start=1):

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool
-from scipy import ndimage
 
 Corner = tuple[int, int]
 Ring = list[Corner]
@@ -63,6 +62,8 @@ def simple_polygons(region: Bool[np.ndarray, "height width"]) -> list[list[Ring]
 
     They are its parts that hang together by sides, so that geographic programs find them valid.
     """
+    from scipy import ndimage  # slow to import
+
     numbers, _ = ndimage.label(region)  # pyright: ignore[reportGeneralTypeIssues]
     return [
         _simple_polygon(numbers[box] == number, box[1].start, box[0].start)

@@ -198,7 +198,7 @@ def fit(job: Job, state: State, signals: StopSignals) -> None:
         job.pace.saw_step(time.monotonic() - step_started)
         best = {} if state.best_score == -math.inf else {"best": state.best_score}
         job.progress.advance(job.batch_size, loss=value, **best)
-        shorten_if_late(job, state)
+        keep_to_budget(job, state)
         if state.step % recipe.steps_per_epoch() == 0 or state.step >= state.total_steps:
             finish_epoch(job, state)
         interrupted = someone_wants_to_stop(job, signals)
@@ -367,22 +367,24 @@ def report_epoch(job: Job, state: State, validation: Validation, loss: float, be
         say(job, validation.collapse_advice(state.collapsed_epochs))
 
 
-def shorten_if_late(job: Job, state: State) -> None:
-    """Bring the end forward where the machine is slower than planned.
+def keep_to_budget(job: Job, state: State) -> None:
+    """Bring the end forward where the machine is slower than planned, and back where that is over.
 
     The learning rate follows, so the schedule still ends. Rank 0 decides for all.
     """
     budget, steps_per_epoch = job.recipe.budget, job.recipe.steps_per_epoch()
     if budget is None or state.step % CHECK_EVERY:
         return
-    left = state.total_steps - state.step
-    fits = job.pace.steps_within(budget, elapsed(job, state), left, steps_per_epoch)
+    most = job.recipe.total_steps() - state.step
+    fits = job.pace.steps_within(budget, elapsed(job, state), most, steps_per_epoch)
     fits = job.fabric.broadcast(fits)
     state.total_steps = state.step + fits
     job.progress.expect(state.total_steps * job.batch_size)
-    if fits < 0.9 * (state.planned_steps - state.step):
+    said = state.planned_steps - state.step
+    if abs(fits - said) > 0.1 * said:
         state.planned_steps = state.total_steps
-        say(job, f"slower than planned: {fits} more steps instead of {left}, to keep the budget")
+        pace = "slower than planned" if fits < said else "quicker again"
+        say(job, f"{pace}: {fits} more steps instead of {said}, to keep the budget")
 
 
 def elapsed(job: Job, state: State) -> float:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import delineo
 from delineo import Predictor, Run, evaluate
 from delineo.errors import ConfigError, DataError, RunError, TrainingError
+from delineo.pace import Pace
 
 MakeShapes = Callable[..., Path]
 TINY = (
@@ -209,3 +210,25 @@ def test_one_value_per_channel_is_explained(data: Path, tmp_path: Path, length: 
         ConfigError, match=r"batch_size=1 with windows of 4 x 4 .* raise batch_size"
     ):
         delineo.train(data, settings, out=tmp_path / "run")
+
+
+def test_a_hurry_that_is_over_gives_the_steps_back(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def slow_at_first(
+        _pace: Pace, _budget: float, _spent: float, steps_left: int, _per_epoch: int
+    ) -> int:
+        asked.append(steps_left)
+        return steps_left // 2 if len(asked) == 1 else steps_left
+
+    monkeypatch.setattr(Pace, "steps_within", slow_at_first)
+    settings = (*TINY, "epochs=8", "epoch_size=16", "budget=10m")
+    run = delineo.train(data, settings, out=tmp_path / "run")
+    assert asked == [22, 12, 2]
+    last = json.loads(run.metrics_file.read_text().splitlines()[-1])
+    assert (last["epoch"], last["step"]) == (8, 32)
+    log = (run.path / "train.log").read_text()
+    assert "slower than planned: 11 more steps instead of 22" in log
+    assert "quicker again: 12 more steps instead of 1" in log

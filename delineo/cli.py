@@ -70,12 +70,21 @@ def delineo(
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
 ]
+RuntimeName = Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"]
 RuntimeChoice = Annotated[
-    Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"],
+    RuntimeName,
     typer.Option(
         "--runtime",
         help="What a run is computed with. auto: on a processor its OpenVINO export, where that "
         "was certified or many images make it worth while; else torch.",
+    ),
+]
+Augmentations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tta",
+        help="Take the mean over views of each image: mirror, flips (both ways) or scales (three "
+        "sizes); as many times slower. May be given twice.",
     ),
 ]
 Split = Annotated[
@@ -128,30 +137,45 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN|EXPORT", help="Folder that train or export wrote.")
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN|EXPORT", help="What train or export wrote; several as one."),
     ],
     data: Annotated[
         Path | None, typer.Option(metavar="DATA", help="Another data folder than the run's own.")
     ] = None,
     split: Split = "test",
+    tta: Augmentations = None,
+    runtime: Annotated[
+        RuntimeName | None,
+        typer.Option(help="What runs are computed with. [default: torch]"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score a run on masks that it was not trained on."""
     from .data.check import open_folder
-    from .evaluation import evaluate
+    from .ensemble import as_augmentations, combine
+    from .evaluation import evaluate, shared_folder
+    from .forms import open_predictor
     from .progress import show_progress
     from .run import Run
-    from .runtime import is_export, load_predictor
+    from .runtime import is_export
     from .tables import competition_table, score_table
 
-    if is_export(run) and data is None:
-        raise ConfigError(f"{run} is an export and knows of no data; say which with --data DATA")
+    for run in runs:
+        if is_export(run) and data is None:
+            raise ConfigError(f"{run} is an export and knows of no data; name it with --data DATA")
     with show_progress() as progress:
-        folder = open_folder(data, progress) if data else Run.open(run).folder()
-        evaluation = evaluate(load_predictor(run), folder, split, progress)
-    if data is None:
-        evaluation.save(Run.open(run).evaluation_file(split))
+        opened = [] if data else [Run.open(run) for run in runs]
+        folder = open_folder(data, progress) if data else shared_folder(opened, split)
+        ways: list[RuntimeName] = [
+            runtime or ("auto" if is_export(run) else "torch") for run in runs
+        ]
+        members = [open_predictor(run, way, progress) for run, way in zip(runs, ways, strict=True)]
+        predictor = combine(members, as_augmentations(tta or []))
+        evaluation = evaluate(predictor, folder, split, progress)
+    if data is None and ways == ["torch"] and not tta:
+        evaluation.save(opened[0].evaluation_file(split))
     _write_json(json_file, evaluation.to_json())
     _show(score_table(evaluation))
     if "competition" in evaluation.scores:
@@ -198,7 +222,8 @@ def tune(
 @app.command()
 def predict(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN|EXPORT", help="Folder that train or export wrote.")
+        Path,
+        typer.Argument(metavar="RUN|EXPORT...", help="What train or export wrote; several as one."),
     ],
     images: Annotated[
         list[str],
@@ -237,11 +262,13 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip images that have all their files in DIR.")
     ] = False,
+    tta: Augmentations = None,
     runtime: RuntimeChoice = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Write a mask for each image, at the image's own size."""
-    from .forms import open_predictor
+    from .ensemble import as_augmentations, combine
+    from .forms import leading_models, open_predictor
     from .inputs import find_images
     from .outputs import predict_files
     from .progress import show_progress
@@ -249,9 +276,18 @@ def predict(
 
     objects = as_object_formats(formats or [])
     wanted = Wanted(overlay, class_overlays, probabilities, rle, objects, table)
+    runs = [run, *leading_models(images)]
+    images = images[len(runs) - 1 :]
+    if not images:
+        raise ConfigError(
+            f"{', '.join(map(str, runs))} are runs, and there are no images; add them"
+        )
     files = [source.path for source in find_images(images, out)]
     with show_progress() as progress:
-        predictor = open_predictor(run, runtime, progress, images=files)
+        members = [open_predictor(each, runtime, progress, images=files) for each in runs]
+        predictor = combine(members, as_augmentations(tta or []))
+        if len(runs) > 1:
+            progress.message(f"{len(runs)} runs: the mean of probabilities and of decisions")
         summary = predict_files(predictor, images, out, wanted, progress, resume)
     failed = {str(path): reason for path, reason in summary.failed.items()}
     done, kept = ([str(path) for path in paths] for paths in (summary.done, summary.kept))

@@ -214,6 +214,23 @@ def stale_evaluations(run: Run) -> list[Path]:
     ]
 
 
+def shared_folder(runs: Sequence[Run], part: Part) -> DataFolder:
+    """The data of runs that are judged together.
+
+    Raises DataError where `part` of the first is not that of the others, which may have been
+    trained on it.
+    """
+    first = runs[0].description()
+    for run in runs[1:]:
+        other = run.description()
+        if (other.root, set(other.splits[part])) != (first.root, set(first.splits[part])):
+            raise DataError(
+                f"{run.path} has other {part} images than {runs[0].path}, so it may be that one of "
+                "them was trained on images that are to judge it; give --data with others"
+            )
+    return runs[0].folder()
+
+
 def count_images(
     predictor: Segmenter,
     folder: DataFolder,

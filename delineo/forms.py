@@ -6,9 +6,10 @@ RUN/exports, and made anew where weights, settings or decision have changed sinc
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from .runtime import (
     EXPORTS,
     ExportedPredictor,
     Format,
-    MaskPredictor,
+    ScalablePredictor,
     as_format,
     computes_in_bf16,
     is_export,
@@ -28,6 +29,8 @@ from .runtime import (
 )
 
 Runtime = Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"]
+RUN_FILES = ("recipe.yaml", "dataset.json")
+"""What tells a run; module `run` knows all of its files, and brings PyTorch."""
 REFUSED_FILE = "refused.json"
 """In RUN/exports: which formats could not be had from which weights, and why."""
 WORTH_IMAGES, WORTH_BYTES = 50, 100_000_000
@@ -42,7 +45,7 @@ def open_predictor(
     progress: Progress | None = None,
     *,
     images: Iterable[Path] = (),
-) -> MaskPredictor:
+) -> ScalablePredictor:
     """The predictor of a run or of an export.
 
     `auto`: for a run without a GPU an OpenVINO export of it that is there already, or that is
@@ -165,6 +168,16 @@ def _note_refusal(run: Path, wanted: Format, note: dict[str, Any]) -> None:
     file = run / EXPORTS / REFUSED_FILE
     file.parent.mkdir(exist_ok=True)
     write_atomically(file, json.dumps({**_refusals(run), wanted: note}, indent=1))
+
+
+def leading_models(paths: Sequence[str | Path]) -> list[Path]:
+    """Those at the beginning that are runs or exports: what follows them are images."""
+    return list(takewhile(is_model, map(Path, paths)))
+
+
+def is_model(path: Path) -> bool:
+    """Whether `path` is a run or an export."""
+    return is_export(path) or all((path / name).is_file() for name in RUN_FILES)
 
 
 def has_gpu() -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .data.samples import DataFolder, Task
 from .data.scaling import normalize, resize_image, to_tensor
-from .data.sizing import match_channels, scaled_size
+from .data.sizing import match_channels, rescaled, scaled_size
 from .decision import Decision, decide
 from .errors import RunError
 from .machine import choose_precision
@@ -83,6 +83,12 @@ class Predictor:
         """The same network with another decision."""
         other = copy(self)
         other.decision = decision
+        return other
+
+    def at_scale(self, factor: float) -> "Predictor":
+        """The same network, seeing images `factor` times as large."""
+        other = copy(self)
+        other.image_size, other.scale = rescaled(self.image_size, self.scale, factor)
         return other
 
     def __call__(self, image: np.ndarray) -> UInt8[np.ndarray, "*planes height width"]:

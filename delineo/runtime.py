@@ -5,6 +5,7 @@ stands around it, sizes and decision, is NumPy and the code that a run's own Pre
 """
 
 from collections.abc import Callable
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -19,6 +20,7 @@ from .data.sizing import (
     Scale,
     match_channels,
     pad_to_least,
+    rescaled,
     resize_maps,
     resize_pixels,
     scaled_size,
@@ -53,9 +55,6 @@ class MaskPredictor(Protocol):
     def classes(self) -> tuple[str, ...]: ...
 
     @property
-    def decision(self) -> Decision: ...
-
-    @property
     def channels(self) -> int: ...
 
     @property
@@ -66,6 +65,9 @@ class MaskPredictor(Protocol):
     @property
     def scale(self) -> Scale: ...
 
+    @property
+    def decision(self) -> Decision: ...
+
     def footprint(self) -> Footprint:
         """What cutting images into windows must know of the network."""
         ...
@@ -73,6 +75,13 @@ class MaskPredictor(Protocol):
     def __call__(self, image: np.ndarray) -> np.ndarray: ...
 
     def probabilities(self, image: np.ndarray) -> np.ndarray: ...
+
+
+@runtime_checkable
+class ScalablePredictor(MaskPredictor, Protocol):
+    """One whose network can be shown images at another size."""
+
+    def at_scale(self, factor: float) -> "ScalablePredictor": ...
 
 
 class ExportRecord(Config):
@@ -104,7 +113,7 @@ class ExportedPredictor:
 
     def __init__(self, record: ExportRecord, session: Session) -> None:
         self.record, self.session = record, session
-        self.otherwise: Callable[[], MaskPredictor] | None = None
+        self.otherwise: Callable[[], ScalablePredictor] | None = None
         """What predicts images of a type that the export does not take; None: they are refused."""
         self.task: Task = record.task
         self.classes, self.channels = record.classes, record.channels
@@ -118,6 +127,15 @@ class ExportedPredictor:
         """
         record = read_record(path)
         return cls(record, open_session(record.format, Path(path) / MODEL_FILES[record.format]))
+
+    def at_scale(self, factor: float) -> "ExportedPredictor":
+        """The same network, seeing images `factor` times as large."""
+        other, record, otherwise = copy(self), self.record, self.otherwise
+        if otherwise:
+            other.otherwise = lambda: otherwise().at_scale(factor)
+        image_size, scale = rescaled(record.image_size, record.scale, factor)
+        other.record = record.model_copy(update={"image_size": image_size, "scale": scale})
+        return other
 
     def __call__(self, image: np.ndarray) -> UInt8[np.ndarray, "*planes height width"]:
         """Mask of an image (height, width, channels), as that of Predictor."""
@@ -171,7 +189,7 @@ class ExportedPredictor:
         return self.record.pixels == "float32" or image.dtype == np.uint8
 
 
-def load_predictor(path: Path) -> MaskPredictor:
+def load_predictor(path: Path) -> ScalablePredictor:
     """The predictor of a run or of an export, whichever `path` is; PyTorch only for a run."""
     if is_export(path):
         return ExportedPredictor.load(path)

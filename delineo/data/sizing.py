@@ -70,6 +70,16 @@ def scaled_size(
     return max(1, round(height * float(scale))), max(1, round(width * float(scale)))
 
 
+def rescaled(
+    image_size: tuple[int, int], scale: Scale, factor: float
+) -> tuple[tuple[int, int], Scale]:
+    """Image size and scale of a network that sees everything `factor` times as large."""
+    if scale != "fit":
+        return image_size, float(scale) * factor
+    height, width = image_size
+    return (max(1, round(height * factor)), max(1, round(width * factor))), scale
+
+
 def resize_pixels(
     image: Shaped[ndarray, "height width channels"], size: tuple[int, int]
 ) -> Shaped[ndarray, "new_height new_width channels"]:

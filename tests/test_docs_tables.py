@@ -214,7 +214,7 @@ def test_files_of_a_run_have_the_keys_shown(run: Path, name: str):
 
 def test_the_files_of_a_run_are_those_shown(run: Path):
     shown = {row[0] for row in rows("run-directory.md", "Files")}
-    assert shown == {path.name for path in run.iterdir()}
+    assert shown == {"exports/FORMAT/", *(path.name for path in run.iterdir())}
 
 
 def test_the_checkpoint_has_the_keys_shown(run: Path):

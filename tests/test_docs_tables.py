@@ -138,7 +138,11 @@ def plant(tree: str, root: Path) -> Path:
 def test_every_tree_is_found_as_it_is_drawn(tree: str, tmp_path: Path):
     folder = plant(tree, tmp_path)
     layout = find_layout(folder)
-    drawn = {path for path in folder.rglob("*") if path.suffix in (".jpg", ".png", ".gif", ".bmp", ".tif")}
+    drawn = {
+        path
+        for path in folder.rglob("*")
+        if path.suffix in (".jpg", ".png", ".gif", ".bmp", ".tif")
+    }
     used = {sample.image for sample in layout.samples}
     assert used
     assert not layout.unpaired and not layout.findings

@@ -35,6 +35,15 @@ def train_and_test(name: str, source: Path | str, *settings: str) -> dict[str, A
     return {"settings": list(settings), "train_seconds": round(seconds, 1), **figures_of(run)}
 
 
+def tune_and_test(name: str, score: str) -> dict[str, Any]:
+    """Fit what makes masks of probabilities for a score on validation, and judge on test again."""
+    run = RUNS / name
+    delineo("tune", str(run), "--score", score)
+    delineo("evaluate", str(run), "--split", "test")
+    test = json.loads((run / "evaluation-test.json").read_text())
+    return {name: test[name] for name in ("decision", "competition", "dataset", "per_image")}
+
+
 def figures_of(run: Path) -> dict[str, Any]:
     """What a run reached and what it took, from its files."""
     test = json.loads((run / "evaluation-test.json").read_text())

@@ -5,7 +5,7 @@ python benchmarks/folders.py [NAME ...]
 
 import sys
 
-from common import SHARED, record, train_and_test
+from common import SHARED, record, train_and_test, tune_and_test
 
 FOLDERS = (
     "carvana",
@@ -17,6 +17,12 @@ FOLDERS = (
     "voc2012",
 )
 
+TUNED = {"magnetic_tile_severstal_format": "competition.severstal_mean_dice"}
+"""Folders whose runs are tuned for a score on validation and judged once more."""
+
 if __name__ == "__main__":
     for name in sys.argv[1:] or FOLDERS:
-        record(f"folder-{name}", train_and_test(f"folder-{name}", SHARED / name, "budget=5m"))
+        figures = train_and_test(f"folder-{name}", SHARED / name, "budget=5m")
+        if name in TUNED:
+            figures["tuned"] = tune_and_test(f"folder-{name}", TUNED[name])
+        record(f"folder-{name}", figures)

@@ -33,14 +33,18 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  # of SMP's encoder
 Segmenter = Callable[[np.ndarray], np.ndarray]
 
 
-def smp_unet(folder: str) -> torch.nn.Module:
-    """SMP's U-Net with random weights, which take as long as others."""
+def import_smp(folder: str) -> torch.library.Library:
+    """Make SMP importable; what is returned has to be kept as long as it is used."""
     sys.path.append(folder)
     # torchvision for another build of PyTorch lacks these, and nothing here calls them
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    smp_unet.library = library  # pyright: ignore[reportFunctionMemberAccess]  # lives on
+    return library
+
+
+def smp_unet() -> torch.nn.Module:
+    """SMP's U-Net with random weights, which take as long as others."""
     import segmentation_models_pytorch as smp
 
     return smp.Unet("timm-tf_efficientnet_lite0", encoder_weights=None, classes=1).eval()
@@ -100,16 +104,16 @@ def seconds(segment: Segmenter, images: list[np.ndarray]) -> float:
     return (time.perf_counter() - started) / len(images)
 
 
-def main(smp_folder: str, run: Path) -> None:
+def main(run: Path) -> None:
     samples = Run.open(run).folder().part("test")[:IMAGES]
     pictures = [Image.fromarray(read_image(sample.image)) for sample in samples]
     images = [np.array(picture.resize((SIDE, SIDE))) for picture in pictures]
     forms = forms_of(run)
     ours = {name: form for name, form in forms.items() if not isinstance(form, str)}
     arms: dict[str, Segmenter] = {
-        "smp": as_documented(smp_unet(smp_folder)),
+        "smp": as_documented(smp_unet()),
         "smp, bf16 channels-last": bf16_channels_last(
-            smp_unet(smp_folder).to(memory_format=torch.channels_last)
+            smp_unet().to(memory_format=torch.channels_last)
         ),
         **ours,
     }
@@ -161,4 +165,5 @@ if __name__ == "__main__":
     if not trained.exists():
         sides = f"data.image_size=[{SIDE},{SIDE}]"
         delineo("train", str(SHARED / "ph2"), "budget=2m", sides, "--out", str(trained))
-    main(sys.argv[1], trained)
+    library = import_smp(sys.argv[1])
+    main(trained)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import RUNS, SHARED, delineo, record, train_and_test
+from common import RUNS, SHARED, delineo, record, train_and_test, tune_and_test
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,12 @@ ROWS = {
         small=("model.width=16", "data.image_size=[180,240]", "epochs=12"),
     ),
 }
-TUNED = ("tgs-unet",)
-"""Rows whose threshold is chosen on validation before they are judged once more."""
+TUNED = {
+    "tgs-unet": "per_image.mean_iou",
+    "tiles-resunet": "competition.severstal_mean_dice",
+    "tiles-unet": "competition.severstal_mean_dice",
+}
+"""Rows that are tuned for a score on validation before they are judged once more."""
 PAIRS = {"tgs": ("tgs-unet", "folder-tgs_salt"), "tiles": ("tiles-unet", "tiles-resunet")}
 """Rows that are compared on the same images; each difference is second minus first."""
 GRID = "ph2_comparison"
@@ -89,16 +93,8 @@ def reproduce(name: str, full: bool) -> None:
     settings = (f"data.path={SHARED / row.data}", *row.settings, *(() if full else row.small))
     figures = train_and_test(name, row.recipe, *settings)
     if name in TUNED:
-        figures["tuned"] = tune_and_test(name)
+        figures["tuned"] = tune_and_test(name, TUNED[name])
     record_row(name, row.recipe, row.data, (*row.settings, *(() if full else row.small)), figures)
-
-
-def tune_and_test(name: str) -> dict[str, Any]:
-    """Fit what turns probabilities into masks on validation, and judge on test again."""
-    run = RUNS / name
-    delineo("tune", str(run))
-    delineo("evaluate", str(run), "--split", "test")
-    return json.loads((run / "evaluation-test.json").read_text())
 
 
 def reproduce_grid(full: bool) -> None:

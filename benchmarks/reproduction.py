@@ -234,7 +234,11 @@ def _tiles_lines(results: dict[str, Any]) -> list[str]:
         f"| --- |{' --- |' * (len(classes) + 1)}",
     ]
     nothing = next((f["nothing"] for f in found.values() if f.get("nothing")), None)
-    rows_of_scores = {name: f["competition"] for name, f in found.items()}
+    rows_of_scores = {}
+    for name, figures in found.items():
+        rows_of_scores[name] = figures["competition"]
+        if "tuned" in figures:
+            rows_of_scores[f"{name}, after `delineo tune`"] = figures["tuned"]["competition"]
     rows_of_scores |= {"predicting nothing": nothing} if nothing else {}
     for name, scores in rows_of_scores.items():
         each = " | ".join(f"{scores['severstal_dice'][c]:.3f}" for c in classes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from .findings import Finding, counted
@@ -28,7 +29,7 @@ class Trouble:
 
     def place(self, path: Path, entry: str) -> str:
         """The text that names an entry of a file."""
-        return f"{path.relative_to(self.root).as_posix()}: {entry}"
+        return f"{_below(self.root, path)}: {entry}"
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of trouble there is."""
@@ -125,3 +126,9 @@ class Trouble:
                 tuple(self.other_shapes),
                 "Draw polygons, rectangles or circles around objects",
             )
+
+
+@lru_cache
+def _below(root: Path, path: Path) -> str:
+    # asked for every annotation of a file, of which there may be a million
+    return path.relative_to(root).as_posix()

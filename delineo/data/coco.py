@@ -4,11 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
-from pydantic import BaseModel, TypeAdapter
+from pydantic import AfterValidator, BaseModel, TypeAdapter
 
 from ..errors import AnnotationError
 from .annotation_findings import Trouble
@@ -29,6 +30,18 @@ from .tree import describe, walk
 Id = int | str
 
 
+def _compact(shape: Any) -> Any:
+    """Polygons as arrays as soon as they are read: files of COCO's size fit into memory."""
+    return [_array(corners) for corners in shape] if isinstance(shape, list) else shape
+
+
+def _array(corners: Any) -> Any:
+    try:
+        return np.asarray(corners, np.float64)
+    except (TypeError, ValueError):
+        return corners  # what is wrong is told with the annotation's id
+
+
 class _Image(BaseModel):
     id: Id
     file_name: str
@@ -46,7 +59,7 @@ class _Annotation(BaseModel):
     image_id: Id
     category_id: Id | None = None
     id: Id | None = None
-    segmentation: list | dict | None = None
+    segmentation: Annotated[list | dict | None, AfterValidator(_compact)] = None
     bbox: list[float] | None = None
     iscrowd: int | None = 0
 

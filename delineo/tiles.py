@@ -25,7 +25,7 @@ LARGEST_HALO = 128
 (Luo et al. 2016, arXiv:1701.04128). What remains is measured in docs/any_size.md."""
 RAMP = 32
 """Pixels of the view over which one window fades into the next, at least."""
-WHOLE_BYTES, WINDOW_BYTES = 4 * 2**30, 512 * 2**20
+WHOLE_BYTES, WINDOW_BYTES = 4 * 2**30, 768 * 2**20
 """What an image may take to be answered at once, and one window of a larger image."""
 SMALL = 1024 * 1024
 """Pixels of the view that every network is given at once."""

@@ -4,6 +4,7 @@ The model file holds normalisation, network, temperature and softmax or sigmoid;
 rules for channels and size and the decision; certificate.json how both agree with the run.
 """
 
+import logging
 import shutil
 import uuid
 import warnings
@@ -203,11 +204,20 @@ def _quantize(file: Path, exported: ExportedPredictor, folder: DataFolder) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nncf = require("nncf", "openvino-int8")
+        nncf.set_log_level(logging.WARNING)
         samples = folder.part("train")
         every = max(1, len(samples) // CALIBRATION_IMAGES)
         views = [exported.view(read_image(sample.image))[None] for sample in samples[::every]]
         model = openvino.Core().read_model(str(file))
-        model = nncf.quantize(model, nncf.Dataset(views), subset_size=len(views))
+        model = nncf.quantize(
+            model,
+            nncf.Dataset(views),
+            subset_size=len(views),
+            # leaky units have a small part below zero, which wants a range of its own
+            preset=nncf.QuantizationPreset.MIXED,
+            # what a skip joins would share one range, the encoder's features with the decoder's
+            ignored_scope=nncf.IgnoredScope(types=["Concat"], validate=False),
+        )
         smaller = file.with_name("quantized.xml")
         openvino.save_model(model, str(smaller), False)
     for suffix in (".xml", ".bin"):

@@ -10,7 +10,7 @@ import sys
 
 from common import SHARED, record, train_and_test
 
-RUNS = {"hurried": ("budget=3m",), "unhurried": ("budget=9m",)}
+RUNS = {"hurried": ("budget=3m",), "unhurried": ("budget=12m",)}
 
 if __name__ == "__main__":
     wanted = sys.argv[1] if len(sys.argv) > 1 else "all"

@@ -14,7 +14,7 @@ START, END = "<!-- figures: written by benchmarks/table.py -->", "<!-- end of fi
 
 TRAININGS = {
     "ph2-hurried": ("PH2 skin lesions, `budget=3m`", "per_image", "0.877"),
-    "ph2-unhurried": ("PH2 skin lesions, `budget=9m`", "per_image", "0.90"),
+    "ph2-unhurried": ("PH2 skin lesions, `budget=12m`", "per_image", "0.90"),
     "camvid": ("CamVid, 11 classes, `budget=20m`", "dataset", "0.55"),
     "folder-carvana": ("Carvana cars, `budget=5m`", "per_image", ""),
     "folder-tgs_salt": ("TGS salt, `budget=5m`", "per_image", ""),

@@ -358,7 +358,8 @@ def test_a_certificate_counts_pixels(trained: Path, tmp_path: Path) -> None:
 def test_an_unknown_format_is_a_wrong_usage(trained: Path) -> None:
     code, output = call("export", trained, "--format", "tflite")
     assert code == 2
-    assert "--format is one of onnx, openvino, openvino-bf16, openvino-int8, torch, got 'tflite'" in output
+    formats = "onnx, openvino, openvino-bf16, openvino-int8, torch"
+    assert f"--format is one of {formats}, got 'tflite'" in output
 
 
 def test_a_missing_package_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ from .stopping import StopSignals
 from .timing import single_values_explained, time_steps
 from .validation import Validation, ValidationPart, validate
 
+WORTH_SAYING = 0.1  # of all steps: smaller changes of the end are made in silence
 COLLAPSE_EPOCHS = 3  # one class everywhere for so many epochs is called out
 
 
@@ -381,7 +382,7 @@ def keep_to_budget(job: Job, state: State) -> None:
     state.total_steps = state.step + fits
     job.progress.expect(state.total_steps * job.batch_size)
     said = state.planned_steps - state.step
-    if abs(fits - said) > 0.1 * said:
+    if abs(fits - said) > WORTH_SAYING * job.recipe.total_steps():
         state.planned_steps = state.total_steps
         pace = "slower than planned" if fits < said else "quicker again"
         say(job, f"{pace}: {fits} more steps instead of {said}, to keep the budget")

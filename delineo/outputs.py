@@ -13,6 +13,7 @@ from . import areas, objects
 from .data.geotags import read_placement
 from .data.images import read_image, write_image, write_probabilities
 from .data.rasters import is_large
+from .data.sizing import refuse_bands
 from .data.submission import Submission, object_layers, object_names
 from .decision import decide
 from .drawing import displayable, draw_classes, draw_overlay
@@ -124,6 +125,7 @@ def _infer(predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progre
             _predict_scan(predictor, job, wanted, progress)
         if job.image is None:
             return job
+        refuse_bands(job.target.image, job.image.shape[2], predictor.channels)
         job.maps = predictor.probabilities(job.image)
         job.mask = decide(job.maps, predictor.decision)
     except (DataError, ShapeError) as error:

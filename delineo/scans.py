@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from .data.rasters import LARGEST_IMAGE, Raster, open_raster, refuse_to_replace, write_rasters
 from .data.samples import IGNORE_INDEX
-from .data.sizing import match_channels, resize_maps, scaled_size
+from .data.sizing import match_channels, refuse_bands, resize_maps, scaled_size
 from .decision import decide, top_number, without_clean_up
 from .errors import DataError
 from .files import write_atomically
@@ -49,24 +49,13 @@ def predict_scan(
     mask cannot be written.
     """
     with open_raster(path) as raster:
-        _refuse_bands(predictor, raster)
+        refuse_bands(path, raster.channels, predictor.channels)
         refuse_to_replace(files)
         files[0].parent.mkdir(parents=True, exist_ok=True)
         if raster.size[0] * raster.size[1] <= LARGEST_IMAGE:
             write_rasters(raster, files, [_at_once(predictor, raster)])
         else:
             _in_windows(predictor, raster, files, progress or NoProgress())
-
-
-def _refuse_bands(predictor: MaskPredictor, raster: Raster) -> None:
-    """A fourth band that is not marked as transparency is data, such as infrared."""
-    have, wanted = raster.channels, predictor.channels
-    if have == 1 or have == wanted or (have == 3 and wanted == 1):
-        return
-    raise DataError(
-        f"{raster.path} has {have} bands, the model takes {wanted}; give the bands it was trained "
-        "on, or mark a band of transparency as such (gdal_translate -colorinterp_4 alpha)"
-    )
 
 
 def _at_once(predictor: MaskPredictor, raster: Raster) -> UInt8[np.ndarray, "layers _ _"]:

@@ -147,16 +147,21 @@ def test_what_cannot_be_read_is_listed_and_the_others_done(tmp_path: Path) -> No
     tifffile.imwrite(images / "nan.tif", np.full((4, 4), np.nan, np.float32))
     bands = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": (0,) * 5}
     tifffile.imwrite(images / "many.tif", np.zeros((4, 4, 6), np.uint8), **bands)
+    bands = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": (0,) * 3}
+    tifffile.imwrite(images / "infrared.tif", np.zeros((4, 4, 4), np.uint8), **bands)
     (images / "notes.txt").write_text("no image")
     (images / ".hidden.png").touch()
     result = predict_files(predictor_of("binary"), [images], tmp_path / "out")
     assert result.done == [first, last]
     reasons = {path.name: reason for path, reason in result.failed.items()}
-    assert reasons.keys() == {"broken.jpg", "empty.png", "nan.tif", "many.tif"}
+    assert reasons.keys() == {
+        "broken.jpg", "empty.png", "nan.tif", "many.tif", "infrared.tif",
+    }  # fmt: skip
     assert "known format" in reasons["broken.jpg"]
     assert "is empty" in reasons["empty.png"]
     assert "NaN" in reasons["nan.tif"]
-    assert "6 channels" in reasons["many.tif"]
+    assert "6 bands" in reasons["many.tif"]
+    assert "has 4 bands, the model takes 3" in reasons["infrared.tif"]
     assert written(tmp_path / "out") == {"a.png", "z.png"}
 
 

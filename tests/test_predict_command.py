@@ -220,7 +220,7 @@ def test_each_bad_image_gets_a_sentence_and_the_rest_is_done(predict: Predict) -
             "empty.jpg": "is empty; replace or remove it",
             "cut.png": "is damaged",
             "cut.tif": "is damaged",
-            "five.tif": "5 channels, the model takes 3",
+            "five.tif": "5 bands, the model takes 3",
             "bomb.png": "is too large",
         }.items()
     }

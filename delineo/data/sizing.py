@@ -4,6 +4,8 @@
 levels; probabilities come back to the file's size alike to float rounding.
 """
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float, Shaped
 from numpy import ndarray
@@ -49,6 +51,20 @@ def match_channels(image: ndarray, channels: int) -> ndarray:
     raise DataError(
         f"an image has {have} channels, the model takes {channels}; "
         "give images of the kind it was trained on"
+    )
+
+
+def refuse_bands(path: Path, have: int, wanted: int) -> None:
+    """Raises DataError where an image file has bands that the model would not see.
+
+    `have` is counted without alpha: a fourth band that is not marked as such is data, such as
+    infrared.
+    """
+    if have == 1 or have == wanted or (have == 3 and wanted == 1):
+        return
+    raise DataError(
+        f"{path} has {have} bands, the model takes {wanted}; give the bands it was trained "
+        "on, or mark a band of transparency as such (gdal_translate -colorinterp_4 alpha)"
     )
 
 

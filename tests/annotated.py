@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from typer.testing import CliRunner
+
+from delineo.cli import app
 
 SIDE = 32
 TINY = ("epochs=1", "epoch_size=4", "batch_size=2", "data.image_size=[32,32]", "model.name=unet",
@@ -48,6 +51,17 @@ def coco(
     ]
     named = [{"id": key, "name": name} for key, name in categories.items()]
     return {"images": listed, "categories": named, "annotations": annotations}
+
+
+def run_commands(folder: Path, run: Path) -> None:
+    """check, a short train and evaluate end well from the command line."""
+    for arguments in (
+        ["check", str(folder)],
+        ["train", str(folder), *TINY, "--out", str(run)],
+        ["evaluate", str(run)],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
 
 
 def write_json(path: Path, content: Any) -> Path:

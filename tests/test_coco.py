@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotated import SIDE, TINY, annotation, coco, corners, save_image, square, write_json
+from annotated import SIDE, annotation, coco, corners, run_commands, save_image, square, write_json
 from PIL import Image
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
-from typer.testing import CliRunner
 
-from delineo.cli import app
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.findings import Finding
@@ -326,12 +324,6 @@ def test_images_annotated_before_exif_turned_them(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(harbour: Path, tmp_path: Path) -> None:
-    def call(*arguments: object) -> None:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        assert result.exit_code == 0, result.output
-
-    call("check", harbour)
-    call("train", harbour, *TINY, "--out", tmp_path / "run")
-    call("evaluate", tmp_path / "run")
+    run_commands(harbour, tmp_path / "run")
     run = Run.open(tmp_path / "run")
     assert run.folder().classes == ("background", "sail", "hull")

@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from annotated import SIDE, TINY
+from annotated import SIDE, run_commands
 from PIL import Image
 from rasterio.transform import from_origin
-from typer.testing import CliRunner
 
-from delineo.cli import app
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.findings import Finding
@@ -104,10 +102,4 @@ def test_a_tif_that_is_none_is_read_as_what_it_is(fields: Path) -> None:
 
 
 def test_from_the_command_line(fields: Path, tmp_path: Path) -> None:
-    for arguments in (
-        ["check", str(fields)],
-        ["train", str(fields), *TINY, "--out", str(tmp_path / "run")],
-        ["evaluate", str(tmp_path / "run")],
-    ):
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, result.output
+    run_commands(fields, tmp_path / "run")

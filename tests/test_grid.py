@@ -22,6 +22,7 @@ from delineo.errors import ConfigError, DataError, InterruptionError, RunError
 from delineo.evaluation import Evaluation
 from delineo.grid import claim, compare_grid, read_grid
 from delineo.models import SegNetConfig, UNetConfig
+from delineo.recipe import Recipe
 from delineo.report.comparison_page import MOST_TICKS, axis, standing, write_comparison_page
 
 MakeShapes = Callable[..., Path]
@@ -241,7 +242,9 @@ def test_a_cell_that_fails_is_named_and_the_others_are_finished(lame: tuple[Any,
 
 def test_a_failed_cell_may_be_given_other_settings(lame: tuple[Any, Path], recipe: Path):
     path = changed(recipe, "dice: {dice: 1}", "impossible: {dice: 1}")
-    claim(lame[1], read_grid(path, [], lame[1]))
+    cells = read_grid(path, [], lame[1])
+    claim(lame[1], cells)
+    assert all(Recipe.load(cell.asked_file) == cell.recipe for cell in cells)
 
 
 def test_an_unexpected_error_is_named_with_how_to_see_more(

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotated import SIDE, TINY, save_image, square, write_json
-from typer.testing import CliRunner
+from annotated import SIDE, run_commands, save_image, square, write_json
 
-from delineo.cli import app
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.findings import Finding
@@ -153,10 +151,4 @@ def test_two_files_for_one_image(leaves: Path) -> None:
 
 
 def test_from_the_command_line(leaves: Path, tmp_path: Path) -> None:
-    for arguments in (
-        ["check", str(leaves)],
-        ["train", str(leaves), *TINY, "--out", str(tmp_path / "run")],
-        ["evaluate", str(tmp_path / "run")],
-    ):
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, result.output
+    run_commands(leaves, tmp_path / "run")

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotated import SIDE, TINY, corners, save_image, square
-from typer.testing import CliRunner
+from annotated import SIDE, corners, run_commands, save_image, square
 
-from delineo.cli import app
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.findings import Finding
@@ -133,10 +131,4 @@ def test_wrong_names(tiles: Path) -> None:
 
 
 def test_from_the_command_line(tiles: Path, tmp_path: Path) -> None:
-    for arguments in (
-        ["check", str(tiles)],
-        ["train", str(tiles), *TINY, "--out", str(tmp_path / "run")],
-        ["evaluate", str(tmp_path / "run")],
-    ):
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, result.output
+    run_commands(tiles, tmp_path / "run")

@@ -131,8 +131,7 @@ def test_a_bug_keeps_its_traceback_and_asks_for_a_report(monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("delineo.cli._write_json", fail)
-    monkeypatch.setattr("delineo.data.check.check_folder", lambda *_: fail())
+    monkeypatch.setattr("delineo.data.check.check_folder", fail)
     result = CliRunner().invoke(app, ["check", "data"])
     assert isinstance(result.exception, ZeroDivisionError)
     assert "report it" in result.exception.__notes__[0]

@@ -1,0 +1,68 @@
+"""delineo evaluate"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigError
+from .console import print_table, write_json
+from .options import Augmentations, JsonFile, RuntimeName, Split
+
+
+def evaluate(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN|EXPORT", help="What train or export wrote; several as one."),
+    ],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Another data folder than the run's own.")
+    ] = None,
+    split: Split = "test",
+    tta: Augmentations = None,
+    runtime: Annotated[
+        RuntimeName | None,
+        typer.Option(help="What runs are computed with. [default: torch]"),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Score a run on masks that it was not trained on."""
+    from ..data.check import open_folder
+    from ..ensemble import as_augmentations, combine
+    from ..evaluation import evaluate, shared_folder
+    from ..forms import open_predictor
+    from ..progress import show_progress
+    from ..run import Run
+    from ..tables import competition_table, score_table
+
+    ways = _ways(runs, runtime)
+    if data is None:
+        _refuse_exports(runs)
+    opened = [] if data else [Run.open(run) for run in runs]
+    with show_progress() as progress:
+        folder = open_folder(data, progress) if data else shared_folder(opened, split)
+        members = [open_predictor(run, way, progress) for run, way in zip(runs, ways, strict=True)]
+        predictor = combine(members, as_augmentations(tta or []))
+        evaluation = evaluate(predictor, folder, split, progress)
+    if data is None and ways == ["torch"] and not tta:
+        evaluation.save(opened[0].evaluation_file(split))
+    write_json(json_file, evaluation.to_json())
+    print_table(score_table(evaluation))
+    if "competition" in evaluation.scores:
+        print_table(competition_table(evaluation))
+
+
+def _ways(runs: Sequence[Path], runtime: RuntimeName | None) -> list[RuntimeName]:
+    """What each is computed with: as asked for, else exports as they are and runs with PyTorch."""
+    from ..runtime import is_export
+
+    return [runtime or ("auto" if is_export(run) else "torch") for run in runs]
+
+
+def _refuse_exports(runs: Sequence[Path]) -> None:
+    from ..runtime import is_export
+
+    for run in runs:
+        if is_export(run):
+            raise ConfigError(f"{run} is an export and knows of no data; name it with --data DATA")

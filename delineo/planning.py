@@ -133,7 +133,7 @@ def _with_loss(loss: LossConfig, task: Task, class_shares: tuple[float, ...]) ->
 def class_weights(class_shares: tuple[float, ...]) -> tuple[float, ...]:
     """Weights as one over the square root of a class's share, at most ten times the least.
 
-    Between none and one over the share (median frequency balancing, arXiv:1511.00561, sec. 3.1),
+    Between none and one over the share (median frequency balancing, arXiv:1511.00561, sec. 3.2),
     which finds rare classes sooner but paints them too large. Their mean over pixels is 1.
     """
     shares = np.array(class_shares)
@@ -152,7 +152,7 @@ def layer_weights(class_shares: tuple[float, ...]) -> tuple[float, ...]:
 def median_frequency_weights(frequencies: Iterable[float]) -> tuple[float, ...]:
     """The median of the classes' frequencies over that of each: 1 for a class of middling rarity.
 
-    As in SegNet (arXiv:1511.00561, sec. 3.3) after Eigen & Fergus 2014 (arXiv:1411.4734); a class's
+    As in SegNet (arXiv:1511.00561, sec. 3.2) after Eigen & Fergus 2014 (arXiv:1411.4734); a class's
     frequency is its share of the pixels of those images that show it.
     """
     known = np.array(list(frequencies))

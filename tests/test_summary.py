@@ -80,6 +80,16 @@ def test_segnet_fields_by_hand() -> None:
     assert levels["decoder.0"].layers == "max pool 2x2 /2, unpool x2, 3 conv 3x3"
 
 
+def test_segnet_basic_sees_106_pixels_at_the_bottom() -> None:
+    """As section 3.1 of the paper says; its first decoder sees 3 neighbours to each side of that,
+    16 pixels apart.
+    """
+    levels = table(SegNetConfig(form="basic"), (360, 480), 11)
+    fields = [levels[f"encoder.{level}"].receptive_field for level in range(4)]
+    assert fields == [7, 20, 46, 98]
+    assert levels["decoder.0"].receptive_field == 106 + 3 * 16
+
+
 def test_segnet_encoder_multiplies_as_vgg16_does() -> None:
     levels = table(SegNetConfig(), (224, 224), 12)
     encoder = sum(level.multiply_adds for name, level in levels.items() if "encoder" in name)

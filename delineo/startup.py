@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from .data.check import Checkup, check_folder
 from .data.contents import Contents, class_frequencies, class_shares, read_contents
-from .data.encoding import Inferred
+from .data.inferred import Inferred
 from .data.samples import DataFolder
 from .decision import Decision
 from .errors import ConfigError, DataError

@@ -8,8 +8,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from delineo.data.contents import read_contents
-from delineo.data.encoding import Inferred, encode_mask, infer_encoding, read_mask, unknown_values
+from delineo.data.encoding import encode_mask, read_mask, unknown_values
 from delineo.data.facts import Facts
+from delineo.data.inferred import Inferred, infer_encoding
 from delineo.data.layouts import Layout, find_layout
 from delineo.data.rle import encode
 from delineo.data.samples import DataFolder, Encoding

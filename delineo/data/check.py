@@ -13,10 +13,10 @@ from .check_masks import Known, mask_findings
 from .check_parts import class_findings, copy_findings, group_findings, size_findings
 from .contents import Contents, read_contents, stratification_labels
 from .duplicates import exact_duplicates, near_duplicates
-from .encoding import Inferred, infer_encoding
 from .facts import Facts
 from .findings import Finding, counted, sort_findings
 from .groups import guess_groups, kept_together
+from .inferred import Inferred, infer_encoding
 from .layouts import Layout, find_layout
 from .samples import DataFolder
 from .scan import scan

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from .check_files import relative
 from .contents import Contents, class_shares
-from .encoding import Inferred, unknown_values
+from .encoding import unknown_values
 from .facts import Facts, MaskFacts
 from .findings import Finding, counted
+from .inferred import Inferred
 from .jpeg_colors import edge_colors
 from .layouts import Layout
 from .mask_values import Color, hexadecimal

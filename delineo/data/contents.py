@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .drawn import DrawnFacts
-from .encoding import Inferred, colors_of, nearest_classes
+from .encoding import colors_of, nearest_classes
 from .facts import Facts, MaskFacts
+from .inferred import Inferred
 from .samples import IGNORE_INDEX, Encoding
 
 NOTHING = "nothing"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .contents import Contents, class_shares
-from .encoding import Inferred
 from .facts import Facts, ImageFacts
 from .findings import counted
+from .inferred import Inferred
 from .samples import PARTS
 from .splits import Splits
 

@@ -24,6 +24,7 @@ from delineo.planning import median_frequency_weights
 from delineo.recipe import PACKAGED, Recipe, find_recipe
 from delineo.startup import balanced, load_recipe
 
+CAMVID = Path(__file__).parents[2] / "shared/data/camvid"
 SIZE = (40, 56)
 TINY = (
     "data.image_size=[32,32]", "epochs=1", "epoch_size=4", "batch_size=2", "precision=fp32",
@@ -301,6 +302,20 @@ def test_median_frequency_weights_by_hand() -> None:
     median = (250 / 300 + 50 / 200) / 2
     expected = (median * 300 / 250, median * 200 / 50)
     assert median_frequency_weights(frequencies.values()) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.skipif(not CAMVID.exists(), reason="needs ../shared/data/camvid")
+def test_median_frequency_weights_are_those_of_segnets_program() -> None:
+    """segnet_basic_train.prototxt: within a fifth, but for signs."""
+    theirs = [0.2595, 0.1826, 4.564, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614]
+    contents = []
+    for path in (CAMVID / "trainannot").iterdir():
+        pixels = np.bincount(np.array(Image.open(path)).ravel(), minlength=12).tolist()
+        contents.append(Contents(tuple(pixels[:11]), pixels[11], sum(pixels)))
+    frequencies = class_frequencies(contents, [str(index) for index in range(11)])
+    ratios = np.array(median_frequency_weights(frequencies.values())) / theirs
+    assert ratios[6] == pytest.approx(0.4, abs=0.01)
+    assert ((1 < np.delete(ratios, 6)) & (np.delete(ratios, 6) < 1.2)).all()
 
 
 def test_class_weights_by_name_become_numbers(tmp_path: Path) -> None:

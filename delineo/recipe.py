@@ -19,6 +19,7 @@ Monitor = Literal[
     "auto",
     "dataset.mean_iou",
     "dataset.mean_dice",
+    "dataset.pixel_accuracy",
     "per_image.mean_iou",
     "per_image.mean_dice",
     "loss",

@@ -409,7 +409,8 @@ def test_headline_follows_what_chose_the_weights() -> None:
         "dataset": scores,
         "per_image": {**scores, "mean_iou": 0.4},
     }
-    assert headline(record, {"monitor": "auto"})["score"] == 0.6
+    for monitor in ("auto", "loss", "dataset.pixel_accuracy"):
+        assert headline(record, {"monitor": monitor})["score"] == 0.6
     assert headline(record, {"monitor": "per_image.mean_iou"})["score"] == 0.4
     dice = headline(record, {"monitor": "dataset.mean_dice"})
     assert (dice["score"], dice["low"]) == (0.7, None)

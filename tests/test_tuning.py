@@ -359,6 +359,7 @@ def test_the_temperature_is_in_every_probability(tmp_path: Path):
         (None, "auto", "binary", "per_image.mean_iou"),
         (None, "auto", "multiclass", "dataset.mean_iou"),
         (None, "loss", "multilabel", "dataset.mean_iou"),
+        (None, "dataset.pixel_accuracy", "multiclass", "dataset.mean_iou"),
         (None, "dataset.mean_dice", "binary", "dataset.mean_dice"),
         ("competition.severstal_mean_dice", "auto", "multilabel", None),
     ],

@@ -100,7 +100,10 @@ def validation_of(task: Task, true: tuple[float, ...], predicted: tuple[float, .
         task=task,
         num_images=3,
         loss=0.7,
-        scores={"dataset": {"mean_iou": None}, "per_image": {"mean_iou": 0.4}},
+        scores={
+            "dataset": {"mean_iou": None, "pixel_accuracy": 0.9},
+            "per_image": {"mean_iou": 0.4},
+        },
         true_share=dict(zip(names, true, strict=True)),
         predicted_share=dict(zip(names, predicted, strict=True)),
     )
@@ -151,3 +154,4 @@ def test_the_monitored_score_is_better_when_higher() -> None:
     assert validation.monitored("loss") == -0.7
     assert validation.monitored("per_image.mean_iou") == 0.4
     assert validation.monitored("dataset.mean_iou") == 0
+    assert validation.monitored("dataset.pixel_accuracy") == 0.9

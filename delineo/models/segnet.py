@@ -1,8 +1,8 @@
 """SegNet (Badrinarayanan et al. 2015, arXiv:1511.00561): the decoder puts each value back where
 the encoder's pooling found it.
 
-"vgg16" is the network of the paper: the thirteen convolutions of VGG16, 14.7 million parameters, and
-their mirror image. "basic" is its SegNet-Basic (section 3.1): one 7x7 convolution per level, 64
+"vgg16" is the network of the paper: the thirteen convolutions of VGG16, 14.7 million parameters,
+and their mirror image. "basic" is its SegNet-Basic (section 3.1): one 7x7 convolution per level, 64
 channels everywhere, no ReLU in the decoder, no biases; 1.425 million parameters by table 1, 1.416
 counted from the layers. Images come normalised, so its local response normalisation has nothing
 to do.

@@ -43,9 +43,9 @@ def headline(evaluation: Record, recipe: Record) -> dict[str, Any]:
 
 
 def headline_key(recipe: Record, task: str) -> str:
-    """`group.score` by which the best weights were chosen, or the task's usual one."""
+    """`group.score` that chose the best weights where it is an IoU or Dice, else the usual one."""
     monitor = str(recipe.get("monitor", "auto"))
-    if "." in monitor:
+    if monitor.endswith((".mean_iou", ".mean_dice")):
         return monitor
     return "per_image.mean_iou" if task == "binary" else "dataset.mean_iou"
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import delineo
 from delineo.data.check import Checkup, check_folder
-from delineo.data.images import image_size
+from delineo.data.images import read_image
 from delineo.data.samples import Part
 from delineo.errors import DataError
 from delineo.evaluation import evaluate
@@ -79,7 +79,7 @@ def test_a_folder_all_the_way(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     for image in images:
         for ending in endings:
             with Image.open(tmp_path / "masks" / f"{image.stem}{ending}.png") as mask:
-                assert (mask.height, mask.width) == image_size(image)
+                assert (mask.height, mask.width) == read_image(image).shape[:2]
                 limit = 255 if task == "multilabel" else max(1, classes - 1)
                 assert np.array(mask).max() <= limit
 

@@ -10,14 +10,13 @@ import tifffile
 from PIL import Image
 
 from delineo.data.images import (
-    image_size,
     read_image,
-    read_mask_pixels,
     read_orientation,
     write_image,
     write_mask,
     write_probabilities,
 )
+from delineo.data.mask_pixels import read_mask_pixels
 from delineo.data.palette import class_color, class_palette
 from delineo.errors import DataError, ShapeError
 
@@ -34,7 +33,6 @@ def test_lossless_rgb_formats(tmp_path: Path, suffix: str) -> None:
     options = {"lossless": True} if suffix == ".webp" else {}
     Image.fromarray(few).save(path, **options)
     np.testing.assert_array_equal(read_image(path), few)
-    assert image_size(path) == (9, 14)
 
 
 def test_jpeg_is_close(tmp_path: Path) -> None:
@@ -103,7 +101,6 @@ def test_tiff_beyond_pillow(tmp_path: Path, shape: tuple, dtype: type, options: 
     expected = np.moveaxis(expected, 0, -1) if shape == (5, 9, 14) else expected
     np.testing.assert_array_equal(image, expected)
     assert image.dtype == (dtype if dtype in (np.uint8, np.uint16) else image.dtype)
-    assert image_size(tmp_path / "a.tif") == (9, 14)
 
 
 def deep_png(pixels: np.ndarray, interlaced: bool = False) -> bytes:
@@ -223,7 +220,6 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, suffix: s
     Image.fromarray(RGB).save(path, exif=exif)
     expected = UPRIGHT[orientation](RGB)
     np.testing.assert_array_equal(read_image(path), expected)
-    assert image_size(path) == expected.shape[:2]
     assert read_orientation(path) == orientation
 
 
@@ -233,7 +229,6 @@ def test_orientation_of_deep_tiff(tmp_path: Path, orientation: int) -> None:
     tifffile.imwrite(tmp_path / "a.tif", DEEP, extratags=tags)
     expected = UPRIGHT[orientation](DEEP[:, :, None])
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), expected)
-    assert image_size(tmp_path / "a.tif") == expected.shape[:2]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".gif", ".tif", ".webp"])
@@ -252,7 +247,7 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"page.png is not an image"):
         read_image(tmp_path / "page.png")
     with pytest.raises(DataError, match=r"none.png does not exist"):
-        image_size(tmp_path / "none.png")
+        read_image(tmp_path / "none.png")
 
 
 def test_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from delineo.data.images import read_mask_pixels
+from delineo.data.mask_pixels import read_mask_pixels
 from delineo.data.rle import decode, encode
 from delineo.errors import DataError
 

@@ -9,8 +9,8 @@ from numpy import ndarray
 
 from ..errors import DataError
 from .facts import MaskFacts
-from .images import read_mask_pieces, read_mask_pixels
 from .jpeg_colors import NEAR, NEAR_SHARE, nearest_colors
+from .mask_pixels import read_mask_pieces, read_mask_pixels
 from .mask_values import Color, hexadecimal, shown
 from .outlines import draw_mask
 from .rle import decode

@@ -5,7 +5,7 @@ Pictures come upright: the EXIF orientation is applied, to masks as well.
 
 import io
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..errors import DataError, ShapeError
 from ..files import write_atomically
 from .palette import class_palette
 from .png import is_deep, read_deep
-from .tiff import needs_tifffile, read_tiff, tiff_orientation, tiff_size
+from .tiff import needs_tifffile, read_tiff, tiff_orientation
 
 LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".webp"))
 """Endings, in lower case, of files whose pixels may differ from what was drawn."""
@@ -53,51 +53,12 @@ def read_image(path: Path) -> ndarray:
     where a fourth band may be data, only if it is marked as such). Of several frames the first is
     read. Raises DataError, with the file's name, for files that are damaged or no image.
     """
-    return _guarded(path, _read_image)
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) once upright, from the header alone. Raises DataError as `read_image`."""
-    return _guarded(path, _image_size)
+    return guarded(path, _read_image)
 
 
 def read_orientation(path: Path) -> int:
     """The EXIF orientation, 1 (upright) to 8. Raises DataError as `read_image`."""
-    return _guarded(path, _orientation)
-
-
-def read_mask_pixels(path: Path) -> ndarray:
-    """What a mask file holds: (height, width) integers, or (height, width, 3) uint8 for colours.
-
-    Palette files give the index, unless every colour of the palette is grey: writers of GIF order
-    such palettes as they like, so the grey value is given. 1-bit files give 0/1. RGB files without
-    any colour give their grey value. Transparent pixels are 0; if nothing but the transparency
-    varies, it is the mask. Raises DataError as `read_image`.
-    """
-    return _guarded(path, _read_mask_pixels)
-
-
-def read_mask_pieces(paths: Sequence[Path]) -> ndarray:
-    """One mask, (height, width), from several that each show a part of it.
-
-    Where every piece holds 0 and one other value, what is not 0 in any is foreground: 1, 255 or
-    65535 if that is the largest value, else 255. Otherwise the largest value of each pixel holds.
-    Raises DataError as `read_image`, and for pieces in colours or of different sizes.
-    """
-    pieces = [read_mask_pixels(path) for path in paths]
-    for path, piece in zip(paths, pieces, strict=True):
-        if piece.ndim == 3 or piece.shape != pieces[0].shape:
-            raise DataError(
-                f"{path} cannot be joined with the other masks of its image, such as {paths[0]}: "
-                f"its shape is {piece.shape}, theirs {pieces[0].shape}; all must be grey and of "
-                "one size"
-            )
-    joined = np.maximum.reduce(pieces)
-    if any(((piece != 0) & (piece != piece.max())).any() for piece in pieces):
-        return joined
-    top = int(joined.max())
-    foreground = np.uint16(65535) if top == 65535 else np.uint8(1 if top == 1 else 255)
-    return (joined > 0) * foreground
+    return guarded(path, _orientation)
 
 
 def write_mask(
@@ -123,7 +84,7 @@ def read_written_mask(path: Path) -> tuple[ndarray, dict[str, str]]:
 
     Raises DataError as `read_image`, and for files that are no index PNG.
     """
-    mask, notes = _guarded(path, _read_with_notes)
+    mask, notes = guarded(path, _read_with_notes)
     if mask is None:
         raise DataError(f"{path} is not a mask that predict wrote; move it away")
     return mask, notes
@@ -175,7 +136,7 @@ def _texts(notes: Mapping[str, str]) -> PngInfo:
     return texts
 
 
-def _guarded(path: Path, read: Any) -> Any:
+def guarded(path: Path, read: Any) -> Any:
     """`read(path)` with what goes wrong turned into a DataError that names the file."""
     try:
         return read(path)
@@ -204,9 +165,9 @@ def _read_image(path: Path) -> ndarray:
     with Image.open(path) as image:
         if is_deep(image):
             return _without_alpha(read_deep(path))
-        upright = _upright(image)
-        mode = _MODES.get(upright.mode, upright.mode)
-        return _as_image_array(upright if mode == upright.mode else upright.convert(mode))
+        turned = upright(image)
+        mode = _MODES.get(turned.mode, turned.mode)
+        return as_pixels(turned if mode == turned.mode else turned.convert(mode))
 
 
 # Pillow's pixel format -> the one that is read; whatever is not named stays.
@@ -231,7 +192,8 @@ def _without_alpha(pixels: ndarray) -> ndarray:
     return np.ascontiguousarray(pixels[:, :, : 1 if pixels.shape[2] == 2 else 3])
 
 
-def _as_image_array(image: Image.Image) -> ndarray:
+def as_pixels(image: Image.Image) -> ndarray:
+    """(height, width, channels): uint8, uint16 or float32."""
     pixels = _integers(np.array(image))
     if pixels.dtype not in (np.uint8, np.uint16):
         pixels = pixels.astype(np.float32)
@@ -247,7 +209,8 @@ def _integers(pixels: ndarray) -> ndarray:
     return pixels
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says."""
     if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         return image
     return ImageOps.exif_transpose(image)
@@ -259,95 +222,3 @@ def _orientation(path: Path) -> int:
     with Image.open(path) as image:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     return value if value in range(1, 9) else 1
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    if needs_tifffile(path):
-        return tiff_size(path)
-    with Image.open(path) as image:
-        width, height = _stored_size(image)
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
-
-
-def _stored_size(image: Any) -> tuple[int, int]:
-    """(width, height) before turning; some versions of Pillow turn that of TIFF files."""
-    if image.format != "TIFF":
-        return image.size
-    return image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
-
-
-def _read_mask_pixels(path: Path) -> ndarray:
-    if needs_tifffile(path):
-        return _without_grey_channels(read_tiff(path), path)
-    with Image.open(path) as image:
-        if is_deep(image):
-            return _without_grey_channels(_opaque(read_deep(path)), path)
-        upright = _upright(image)
-        match upright.mode:
-            case "1":
-                return np.array(upright).astype(np.uint8)
-            case "P":
-                return _palette_values(upright)
-            case "L" | "I" | "I;16" | "I;16L" | "I;16B" | "F":
-                return _without_grey_channels(_as_image_array(upright), path)
-            case "RGB":
-                return _without_grey_channels(np.array(upright), path)
-            case "LA" | "PA" | "RGBA":
-                return _without_grey_channels(_opaque(np.array(upright.convert("RGBA"))), path)
-        return _without_grey_channels(np.array(upright.convert("RGB")), path)
-
-
-def _palette_values(image: Image.Image) -> ndarray:
-    indices = np.array(image)
-    colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=len(colors)))
-    grey = (colors == colors[:, :1]).all()
-    if grey and used[-1] < len(colors) and len(np.unique(colors[used, 0])) == len(used):
-        return colors[indices, 0]
-    return indices
-
-
-def _opaque(pixels: ndarray) -> ndarray:
-    """(height, width, 2 to 4) -> without alpha, or alpha alone, (height, width, 1), if that is
-    the mask.
-    """
-    if pixels.shape[2] == 3:
-        return pixels
-    color, alpha = pixels[:, :, :-1], pixels[:, :, -1:]
-    if (color == color[0, 0]).all() and (alpha != alpha[0, 0]).any():
-        return alpha
-    return np.where(alpha == 0, np.uint8(0), color)
-
-
-def _without_grey_channels(pixels: ndarray, path: Path) -> ndarray:
-    """(height, width, 1) or grey (height, width, 3) -> (height, width); floats -> integers."""
-    if pixels.shape[2] == 3:
-        first, second, third = (pixels[:, :, channel] for channel in range(3))
-        if not (np.array_equal(first, second) and np.array_equal(second, third)):
-            return _eight_bit(pixels, path)
-    elif pixels.shape[2] != 1:
-        raise DataError(
-            f"{path} has {pixels.shape[2]} channels; a mask has one, or three for colours"
-        )
-    values = pixels[:, :, 0]
-    if values.dtype.kind == "f":
-        whole = np.rint(values)
-        if not np.array_equal(whole, values):
-            raise DataError(f"{path} holds fractions; a mask holds whole numbers or colours")
-        values = whole.astype(np.int64)
-    return np.ascontiguousarray(values)
-
-
-def _eight_bit(colors: ndarray, path: Path) -> ndarray:
-    """Colours of a deeper file as uint8. Raises DataError where that would change any."""
-    if colors.dtype == np.uint8:
-        return colors
-    for scale in (1, 257, 256):  # how 16 bits are made of 8
-        shallow = np.nan_to_num(colors // scale).clip(0, 255).astype(np.uint8)
-        if np.array_equal(shallow.astype(np.float64) * scale, colors):
-            return shallow
-    raise DataError(
-        f"{path} holds colours that 8 bits per channel cannot tell apart; "
-        "save the mask as PNG with a palette or with 8 bits per channel"
-    )

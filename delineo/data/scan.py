@@ -14,8 +14,9 @@ from ..progress import NoProgress, Progress
 from .drawn import DrawnFacts, drawn_facts
 from .facts import Facts, FileError, ImageFacts, MaskFacts, image_facts, mask_facts
 from .geotags import Placement, read_placement
-from .images import read_image, read_mask_pieces, read_mask_pixels, read_orientation
+from .images import read_image, read_orientation
 from .layouts import Layout
+from .mask_pixels import read_mask_pieces, read_mask_pixels
 from .rle import decode
 from .samples import (
     MaskFile,

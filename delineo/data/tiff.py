@@ -75,17 +75,6 @@ def nodata_value(path: Path) -> int | None:
     return int(value) if value.is_integer() else None
 
 
-def tiff_size(path: Path) -> tuple[int, int]:
-    """(height, width) once upright, from the header alone."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        page = _first_page(file, path)
-        height, width = page.imagelength, page.imagewidth
-        turned = page.tags.valueof(_ORIENTATION, default=1) in (5, 6, 7, 8)
-    return (width, height) if turned else (height, width)
-
-
 def _first_page(file: Any, path: Path) -> Any:
     if not file.pages:
         raise DataError(f"{path} holds no page; replace or remove it")

@@ -358,11 +358,12 @@ def share_statistics(job: Job, state: State) -> None:
 def report_epoch(job: Job, state: State, validation: Validation, loss: float, better: bool) -> None:
     """One line for people, and advice where the network has collapsed."""
     epochs = -(-state.total_steps // job.recipe.steps_per_epoch())
-    score = validation.monitored(job.recipe.monitor)
+    name = job.recipe.monitor
+    score = "" if name == "loss" else f"  val {name} {validation.monitored(name):.4f}"
     say(
         job,
-        f"epoch {state.epoch}/{epochs}  loss {loss:.4f}  val loss {validation.loss:.4f}  "
-        f"val {job.recipe.monitor} {score:.4f}{'  best' if better else ''}",
+        f"epoch {state.epoch}/{epochs}  loss {loss:.4f}  val loss {validation.loss:.4f}{score}"
+        f"{'  best' if better else ''}",
     )
     if state.collapsed_epochs in (COLLAPSE_EPOCHS, 4 * COLLAPSE_EPOCHS):
         say(job, validation.collapse_advice(state.collapsed_epochs))

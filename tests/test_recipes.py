@@ -247,6 +247,7 @@ def test_a_recipe_trains_on_its_layout_unedited(name: str, tmp_path: Path) -> No
     log = run.log_file.read_text()
     model = run.recipe().model.name
     assert f"{model} starts from scratch" in log
+    assert "val loss -" not in log  # a monitored loss is said once, as it is
 
 
 def test_the_options_of_resunet_train(tmp_path: Path) -> None:

@@ -18,9 +18,7 @@ test: .venv/test.installed
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist worksteal --ignore tests/test_export.py
-	# in a process of its own: after many other tests, exporting to ONNX has crashed (see LOG.md)
-	$(BIN)/python -m pytest tests/test_export.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .venv/created:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11')"

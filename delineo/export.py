@@ -36,6 +36,7 @@ from .runtime import (
     check_installed,
     computes_in_bf16,
     is_export,
+    openvino_core,
     require,
 )
 
@@ -194,7 +195,7 @@ def _write_onnx(network: nn.Module, example: Tensor, file: Path) -> None:
 
 def _to_openvino(onnx_file: Path, file: Path) -> None:
     openvino = require("openvino", "openvino")
-    openvino.save_model(openvino.Core().read_model(str(onnx_file)), str(file), False)
+    openvino.save_model(openvino_core().read_model(str(onnx_file)), str(file), False)
     onnx_file.unlink()
 
 
@@ -208,7 +209,7 @@ def _quantize(file: Path, exported: ExportedPredictor, folder: DataFolder) -> No
         samples = folder.part("train")
         every = max(1, len(samples) // CALIBRATION_IMAGES)
         views = [exported.view(read_image(sample.image))[None] for sample in samples[::every]]
-        model = openvino.Core().read_model(str(file))
+        model = openvino_core().read_model(str(file))
         model = nncf.quantize(
             model,
             nncf.Dataset(views),

@@ -6,6 +6,7 @@ stands around it, sizes and decision, is NumPy and the code that a run's own Pre
 
 from collections.abc import Callable
 from copy import copy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -256,11 +257,9 @@ def _open_onnx(file: Path) -> Session:
 
 
 def _open_openvino(file: Path, precision: Literal["f32", "bf16"] = "f32") -> Session:
-    import openvino
-
     # without the hint some processors compute in bf16, and masks change
     hints = {"INFERENCE_PRECISION_HINT": precision}
-    compiled = openvino.Core().compile_model(str(file), "CPU", hints)
+    compiled = openvino_core().compile_model(str(file), "CPU", hints)
     return lambda pixels: compiled(pixels)[0]
 
 
@@ -270,8 +269,17 @@ def _open_openvino_bf16(file: Path) -> Session:
 
 def computes_in_bf16() -> bool:
     """Whether OpenVINO finds that this processor multiplies in bf16."""
-    core = require("openvino", "openvino").Core()
-    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def openvino_core() -> Any:
+    """OpenVINO's entry point: one for the process, and as long as it.
+
+    Each gives the thread another stack for signals and takes it away at its end. After two that
+    end in the order of their beginning, the next signal with a handler kills the process.
+    """
+    return require("openvino", "openvino").Core()
 
 
 def _open_torch(file: Path) -> Session:

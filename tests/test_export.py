@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import cli
 from PIL import Image
 from torch import Tensor, nn
-from typer.testing import CliRunner
 
 import delineo
 from delineo import certificate, measuring, runtime
 from delineo.certificate import certify
-from delineo.cli import app
 from delineo.data.samples import DataFolder, Encoding, MaskFile, Sample, Task
 from delineo.data.scaling import resize_image, to_tensor
 from delineo.data.sizing import resize_maps, resize_pixels
@@ -216,11 +215,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate, "measure", lambda path, images: cost)
 
 
-def call(*arguments: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return result.exit_code, result.output
-
-
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
@@ -232,8 +226,8 @@ main()
 
 @pytest.mark.parametrize("wanted", ["onnx", "openvino"])
 def test_an_export_predicts_without_pytorch(trained: Path, wanted: Format, tmp_path: Path) -> None:
-    code, output = call("export", trained, "--format", wanted, "--json", tmp_path / "found.json")
-    assert code == 0, output
+    code, _, errors = cli("export", trained, "--format", wanted, "--json", tmp_path / "found.json")
+    assert code == 0, errors
     exported = trained / "exports" / wanted
     found = json.loads((exported / "certificate.json").read_text())
     assert found == json.loads((tmp_path / "found.json").read_text())
@@ -258,20 +252,40 @@ def test_an_export_predicts_without_pytorch(trained: Path, wanted: Format, tmp_p
     assert np.mean(mask == theirs) >= 0.999
 
 
+SIGNAL_AFTER_TWO = """
+import signal, sys
+from pathlib import Path
+from delineo.runtime import ExportedPredictor
+signal.signal(signal.SIGTERM, lambda *_: print("received"))
+first, second = (ExportedPredictor.load(Path(sys.argv[1])) for _ in range(2))
+del first
+del second
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_signal_after_openvino_harms_nobody(trained: Path, tmp_path: Path) -> None:
+    assert cli("export", trained, "--format", "openvino", "--out", tmp_path / "out")[0] == 0
+    command = [sys.executable, "-X", "faulthandler", "-c", SIGNAL_AFTER_TWO, tmp_path / "out"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "received\n")
+
+
 @pytest.mark.usefixtures("quick")
 def test_an_export_is_evaluated_on_data(trained: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "elsewhere", trained.parent / "data"
-    assert call("export", trained, "--format", "torch", "--out", out)[0] == 0
+    assert cli("export", trained, "--format", "torch", "--out", out)[0] == 0
     assert sorted(file.name for file in out.iterdir()) == [
         "certificate.json", "export.json", "model.pt",
     ]  # fmt: skip
-    code, output = call("evaluate", out)
+    code, _, errors = cli("evaluate", out)
     assert code == 2
-    assert "--data" in output
+    assert "--data" in errors
     for path, name in ((out, "export"), (trained, "run")):
         file = tmp_path / f"{name}.json"
-        code, output = call("evaluate", path, "--data", data, "--split", "val", "--json", file)
-        assert code == 0, output
+        code, _, errors = cli("evaluate", path, "--data", data, "--split", "val", "--json", file)
+        assert code == 0, errors
     export, run = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("export", "run"))
     assert export["per_image"]["iou"]["foreground"] == pytest.approx(
         run["per_image"]["iou"]["foreground"], abs=0.01
@@ -282,13 +296,13 @@ def test_an_export_is_evaluated_on_data(trained: Path, tmp_path: Path) -> None:
 def test_int8_loses_little_or_is_not_kept(trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     out = tmp_path / "int8"
-    code, output = call("export", trained, "--format", "openvino-int8", "--out", out)
+    code, _, errors = cli("export", trained, "--format", "openvino-int8", "--out", out)
     if code == 0:
         found = json.loads((out / "certificate.json").read_text())
         assert found["score"]["gain"] >= -0.005
         assert 'element_type="i8"' in (out / "model.xml").read_text()
     else:
-        assert "falls by" in output
+        assert "falls by" in errors
         assert list(tmp_path.iterdir()) == []
 
 
@@ -356,17 +370,17 @@ def test_a_certificate_counts_pixels(trained: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_is_a_wrong_usage(trained: Path) -> None:
-    code, output = call("export", trained, "--format", "tflite")
+    code, _, errors = cli("export", trained, "--format", "tflite")
     assert code == 2
     formats = "onnx, openvino, openvino-bf16, openvino-int8, torch"
-    assert f"--format is one of {formats}, got 'tflite'" in output
+    assert f"--format is one of {formats}, got 'tflite'" in errors
 
 
 def test_a_missing_package_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    code, output = call("export", trained, "--format", "onnx")
+    code, _, errors = cli("export", trained, "--format", "onnx")
     assert code == 2
-    assert "pip install 'delineo[onnx]'" in output
+    assert "pip install 'delineo[onnx]'" in errors
 
 
 def test_an_export_needs_validation_images(

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import cli
 from PIL import Image
-from typer.testing import CliRunner
-
-from delineo.cli import app
 
 SIDE = 32
 TINY = ("epochs=1", "epoch_size=4", "batch_size=2", "data.image_size=[32,32]", "model.name=unet",
@@ -56,12 +54,12 @@ def coco(
 def run_commands(folder: Path, run: Path) -> None:
     """check, a short train and evaluate end well from the command line."""
     for arguments in (
-        ["check", str(folder)],
-        ["train", str(folder), *TINY, "--out", str(run)],
-        ["evaluate", str(run)],
+        ["check", folder],
+        ["train", folder, *TINY, "--out", run],
+        ["evaluate", run],
     ):
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == 0, result.output
+        code, output, errors = cli(*arguments)
+        assert code == 0, output + errors
 
 
 def write_json(path: Path, content: Any) -> Path:

@@ -5,25 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import cli
 from typer.testing import CliRunner
 
 import delineo
 from delineo.cli import app
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli() -> Cli:
-    """cli("check", folder) -> (exit code, standard output, standard error); no traceback ever."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return call
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +17,14 @@ def shapes(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
     return make_shapes(tmp_path_factory.mktemp("data") / "shapes")
 
 
-def test_help_names_every_command(cli: Cli):
+def test_help_names_every_command():
     code, output, _ = cli("--help")
     assert code == 0
     for command in ("check", "train", "evaluate", "predict", "compare", "report", "demo"):
         assert f" {command} " in output
 
 
-def test_version(cli: Cli):
+def test_version():
     assert cli("--version") == (0, f"delineo {delineo.__version__}\n", "")
 
 
@@ -54,7 +40,7 @@ def test_version(cli: Cli):
         ("compare",),
     ],
 )
-def test_wrong_usage_is_2(cli: Cli, arguments: tuple[str, ...]):
+def test_wrong_usage_is_2(arguments: tuple[str, ...]):
     code, output, errors = cli(*arguments)
     assert code == 2
     assert output == ""
@@ -70,7 +56,7 @@ def test_wrong_usage_is_2(cli: Cli, arguments: tuple[str, ...]):
     ],
 )
 def test_a_wrong_setting_is_2_and_writes_nothing(
-    cli: Cli, shapes: Path, tmp_path: Path, setting: str, message: str
+    shapes: Path, tmp_path: Path, setting: str, message: str
 ):
     code, _, errors = cli("train", shapes, setting, "--out", tmp_path / "run")
     assert code == 2
@@ -79,26 +65,26 @@ def test_a_wrong_setting_is_2_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_source_that_is_neither_data_nor_recipe(cli: Cli, tmp_path: Path):
+def test_a_source_that_is_neither_data_nor_recipe(tmp_path: Path):
     code, _, errors = cli("train", tmp_path / "nowhere", "--out", tmp_path / "run")
     assert code == 2
     assert f"{tmp_path / 'nowhere'}" in errors
 
 
-def test_a_folder_without_images(cli: Cli, tmp_path: Path):
+def test_a_folder_without_images(tmp_path: Path):
     for arguments in (("check", tmp_path), ("train", tmp_path, "--out", tmp_path / "run")):
         code, output, errors = cli(*arguments)
         assert code == 1
         assert str(tmp_path) in output + errors
 
 
-def test_a_missing_folder_is_named(cli: Cli, tmp_path: Path):
+def test_a_missing_folder_is_named(tmp_path: Path):
     code, output, errors = cli("check", tmp_path / "nowhere")
     assert code == 1
     assert "nowhere" in output + errors
 
 
-def test_check_of_good_data(cli: Cli, shapes: Path, tmp_path: Path):
+def test_check_of_good_data(shapes: Path, tmp_path: Path):
     code, output, _ = cli("check", shapes, "--json", tmp_path / "new" / "check.json")
     assert code == 0
     assert "binary" in output
@@ -106,7 +92,7 @@ def test_check_of_good_data(cli: Cli, shapes: Path, tmp_path: Path):
     assert not [finding for finding in record["findings"] if finding["severity"] == "error"]
 
 
-def test_check_finds_a_truncated_file(cli: Cli, make_shapes: Callable[..., Path], tmp_path: Path):
+def test_check_finds_a_truncated_file(make_shapes: Callable[..., Path], tmp_path: Path):
     folder = make_shapes(tmp_path / "shapes", count=12)
     broken = folder / "images" / "disc03.png"
     broken.write_bytes(broken.read_bytes()[:500])
@@ -118,7 +104,7 @@ def test_check_finds_a_truncated_file(cli: Cli, make_shapes: Callable[..., Path]
 
 @pytest.mark.parametrize("command", ["evaluate", "report", "predict", "compare"])
 @pytest.mark.parametrize("there", [True, False])
-def test_what_is_no_run(cli: Cli, tmp_path: Path, shapes: Path, command: str, there: bool):
+def test_what_is_no_run(tmp_path: Path, shapes: Path, command: str, there: bool):
     run = shapes if there else tmp_path / "nowhere"
     more = {"predict": [shapes, "--out", tmp_path / "masks"], "compare": [run]}.get(command, [])
     code, _, errors = cli(command, run, *more)
@@ -137,7 +123,7 @@ def test_a_bug_keeps_its_traceback_and_asks_for_a_report(monkeypatch: pytest.Mon
     assert "report it" in result.exception.__notes__[0]
 
 
-def test_a_place_that_cannot_be_written_is_no_bug(cli: Cli, shapes: Path, tmp_path: Path):
+def test_a_place_that_cannot_be_written_is_no_bug(shapes: Path, tmp_path: Path):
     (tmp_path / "file").touch()
     code, _, errors = cli("check", shapes, "--json", tmp_path / "file" / "check.json")
     assert code == 1
@@ -149,12 +135,12 @@ def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one short epoch."""
     run = tmp_path_factory.mktemp("runs") / "shapes"
     settings = ["epochs=1", "data.image_size=[64,64]", "model.name=unet", "model.width=4"]
-    result = CliRunner().invoke(app, ["train", str(shapes), *settings, "--out", str(run)])
-    assert result.exit_code == 0, result.stderr
+    code, _, errors = cli("train", shapes, *settings, "--out", run)
+    assert code == 0, errors
     return run
 
 
-def test_a_run_is_not_overwritten(cli: Cli, shapes: Path, trained: Path):
+def test_a_run_is_not_overwritten(shapes: Path, trained: Path):
     before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
     code, _, errors = cli("train", shapes, "--out", trained)
     assert code == 1
@@ -163,7 +149,7 @@ def test_a_run_is_not_overwritten(cli: Cli, shapes: Path, trained: Path):
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
 
 
-def test_evaluate_prints_and_writes_the_scores(cli: Cli, trained: Path, tmp_path: Path):
+def test_evaluate_prints_and_writes_the_scores(trained: Path, tmp_path: Path):
     code, output, _ = cli("evaluate", trained, "--json", tmp_path / "scores.json")
     assert code == 0
     assert "IoU [95 %]" in output
@@ -171,7 +157,7 @@ def test_evaluate_prints_and_writes_the_scores(cli: Cli, trained: Path, tmp_path
     assert (trained / "evaluation-test.json").exists()
 
 
-def test_evaluate_on_a_part_that_is_not_there(cli: Cli, trained: Path, tmp_path: Path):
+def test_evaluate_on_a_part_that_is_not_there(trained: Path, tmp_path: Path):
     record = json.loads((trained / "dataset.json").read_text())
     record["splits"]["test"] = []
     copy = copy_of(trained, tmp_path / "run")
@@ -181,9 +167,7 @@ def test_evaluate_on_a_part_that_is_not_there(cli: Cli, trained: Path, tmp_path:
     assert "test" in errors
 
 
-def test_predict_goes_on_past_what_it_cannot_read(
-    cli: Cli, trained: Path, shapes: Path, tmp_path: Path
-):
+def test_predict_goes_on_past_what_it_cannot_read(trained: Path, shapes: Path, tmp_path: Path):
     images = tmp_path / "images"
     images.mkdir()
     for name in ("disc00.png", "disc01.png"):
@@ -201,13 +185,13 @@ def test_predict_goes_on_past_what_it_cannot_read(
     assert [Path(path).name for path in record["failed"]] == ["broken.png"]
 
 
-def test_predict_of_an_image_that_is_not_there(cli: Cli, trained: Path, tmp_path: Path):
+def test_predict_of_an_image_that_is_not_there(trained: Path, tmp_path: Path):
     code, _, errors = cli("predict", trained, tmp_path / "none.png", "--out", tmp_path / "masks")
     assert code == 2
     assert "none.png does not exist" in errors
 
 
-def test_report_is_one_file(cli: Cli, trained: Path):
+def test_report_is_one_file(trained: Path):
     code, output, _ = cli("report", trained)
     assert code == 0
     assert str(trained / "report.html") in output
@@ -221,7 +205,7 @@ def copy_of(run: Path, copy: Path) -> Path:
     return copy
 
 
-def test_compare(cli: Cli, trained: Path, tmp_path: Path):
+def test_compare(trained: Path, tmp_path: Path):
     assert cli("evaluate", trained)[0] == 0
     other = copy_of(trained, tmp_path / "other")
     code, output, _ = cli("compare", trained, other, "--json", tmp_path / "compare.json")
@@ -231,13 +215,13 @@ def test_compare(cli: Cli, trained: Path, tmp_path: Path):
     assert json.loads((tmp_path / "compare.json").read_text())["split"] == "test"
 
 
-def test_compare_needs_two(cli: Cli, trained: Path):
+def test_compare_needs_two(trained: Path):
     code, _, errors = cli("compare", trained, trained)
     assert code == 2
     assert "two runs or more, got 1" in errors
 
 
-def test_compare_needs_evaluations(cli: Cli, trained: Path, tmp_path: Path):
+def test_compare_needs_evaluations(trained: Path, tmp_path: Path):
     runs = [copy_of(trained, tmp_path / name) for name in ("a", "b")]
     (runs[0] / "evaluation-test.json").unlink(missing_ok=True)
     code, _, errors = cli("compare", *runs)

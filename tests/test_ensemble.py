@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import cli
 from PIL import Image
-from typer.testing import CliRunner
 
 import delineo
-from delineo.cli import app
 from delineo.data.images import read_image
 from delineo.data.samples import DataFolder, Encoding, MaskFile, Sample, Task
 from delineo.decision import Decision, decide
@@ -169,32 +168,27 @@ def runs(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
     ]
 
 
-def call(*arguments: str | Path) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return result.exit_code, result.output
-
-
 def test_the_command_takes_runs_before_images(runs: list[Path], tmp_path: Path) -> None:
     images = runs[0].parent / "data/images"
     out = tmp_path / "masks"
-    code, output = call(
+    code, _, errors = cli(
         "predict", *runs, images, "--out", out, "--tta", "mirror", "--probabilities"
     )
-    assert code == 0, output
+    assert code == 0, errors
     assert len(list(out.glob("disc??.png"))) == 12
     members = [combine([Predictor.load(run)], ["mirror"]) for run in runs]
     expected = Ensemble(members).probabilities(read_image(images / "disc00.png"))
     (file,) = out.glob("disc00_probability_*.png")
     assert read_image(file)[..., 0] / 65535 == pytest.approx(expected[0], abs=1e-3)
-    code, output = call("predict", *runs, "--out", out)
+    code, _, errors = cli("predict", *runs, "--out", out)
     assert code == 2
-    assert "no images" in output
+    assert "no images" in errors
 
 
 def test_what_ships_is_judged_alike(runs: list[Path], tmp_path: Path) -> None:
     file = tmp_path / "found.json"
-    code, output = call("evaluate", *runs, "--split", "val", "--tta", "flips", "--json", file)
-    assert code == 0, output
+    code, _, errors = cli("evaluate", *runs, "--split", "val", "--tta", "flips", "--json", file)
+    assert code == 0, errors
     run = delineo.Run.open(runs[0])
     members = [combine([Predictor.load(path)], ["flips"]) for path in runs]
     expected = delineo.evaluate(Ensemble(members), run.folder(), "val")
@@ -212,6 +206,6 @@ def test_runs_of_other_parts_are_not_judged_together(runs: list[Path], tmp_path:
     for name in ("recipe.yaml", "decision.json", "best.safetensors"):
         (other / name).write_bytes((runs[1] / name).read_bytes())
     (other / "dataset.json").write_text(json.dumps({**record, "splits": swapped}))
-    code, output = call("evaluate", runs[0], other)
+    code, _, errors = cli("evaluate", runs[0], other)
     assert code == 1
-    assert "one of them was trained on images that are to judge it" in output
+    assert "one of them was trained on images that are to judge it" in errors

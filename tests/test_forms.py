@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import cli
 from PIL import Image
-from typer.testing import CliRunner
 
 import delineo
 from delineo import certificate, forms
-from delineo.cli import app
 from delineo.errors import ConfigError, RunError
 from delineo.forms import WORTH_IMAGES, fresh_export, open_predictor, worth_exporting
 from delineo.prediction import Predictor
@@ -220,7 +219,7 @@ def test_an_exported_run_predicts_without_importing_pytorch(
 
 
 def test_the_command_takes_a_runtime(run: Path, trained: Path, tmp_path: Path) -> None:
-    arguments = ["predict", run, image(trained), "--out", tmp_path / "masks", "--runtime", "onnx"]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
+    out = tmp_path / "masks"
+    code, _, errors = cli("predict", run, image(trained), "--out", out, "--runtime", "onnx")
+    assert code == 0, errors
     assert (run / "exports/onnx/certificate.json").exists()

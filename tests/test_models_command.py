@@ -3,31 +3,24 @@
 import importlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from command import cli
 from pydantic import TypeAdapter
-from typer.testing import CliRunner
 
-from delineo.cli import app
 from delineo.models import ModelConfig, UNetConfig, build_model
 from delineo.models.catalogue import list_networks
 
-Cli = Callable[..., tuple[int, str, str]]
+Models = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """cli("unet", "--size", "8x8") -> (exit code, standard output, standard error)."""
+def models(monkeypatch: pytest.MonkeyPatch) -> Models:
+    """models("unet", "--size", "8x8") -> (exit code, standard output, standard error)."""
     monkeypatch.delenv("COLUMNS", raising=False)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(app, ["models", *(str(argument) for argument in arguments)])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return call
+    return partial(cli, "models")
 
 
 def cells(output: str, level: str) -> list[str]:
@@ -52,8 +45,8 @@ def test_the_paper_is_the_one_that_the_network_names(network) -> None:
         assert word in text
 
 
-def test_the_list(cli: Cli, tmp_path: Path) -> None:
-    code, output, _ = cli("--json", tmp_path / "list.json")
+def test_the_list(models: Models, tmp_path: Path) -> None:
+    code, output, _ = models("--json", tmp_path / "list.json")
     assert code == 0
     assert cells(output, "unet")[:3] == [
         "unet",
@@ -68,16 +61,16 @@ def test_the_list(cli: Cli, tmp_path: Path) -> None:
     )
 
 
-def test_the_list_for_other_images(cli: Cli) -> None:
-    _, output, _ = cli("--channels", 4, "--classes", 21)
+def test_the_list_for_other_images(models: Models) -> None:
+    _, output, _ = models("--channels", 4, "--classes", 21)
     assert "4 channels in and 21 classes out" in output
     # 64 more 3x3 kernels in the first convolution, 20 more 1x1x64 kernels with bias in the last
     assert cells(output, "unet")[1] == f"{31_037_633 + 64 * 9 + 20 * 65:,}"
 
 
-def test_the_table_of_unet(cli: Cli, tmp_path: Path) -> None:
+def test_the_table_of_unet(models: Models, tmp_path: Path) -> None:
     """Width 16 at 128x128, down to 8x8x256; with biases instead of BatchNorm, 1,941,105."""
-    code, output, _ = cli(
+    code, output, _ = models(
         "unet", "model.width=16", "--size", "128x128", "--json", tmp_path / "new" / "unet.json"
     )
     assert code == 0
@@ -100,32 +93,32 @@ def test_the_table_of_unet(cli: Cli, tmp_path: Path) -> None:
     assert cells(output, "sum")[4:6] == ["1,942,577", f"{record['multiply_adds'] / 1e6:,.1f}"]
 
 
-def test_height_comes_first(cli: Cli) -> None:
-    _, output, _ = cli("segnet", "model.width=2", "--size", "64x96", "--channels", 1)
+def test_height_comes_first(models: Models) -> None:
+    _, output, _ = models("segnet", "model.width=2", "--size", "64x96", "--channels", 1)
     assert cells(output, "input")[2:4] == ["1", "64x96"]
     assert cells(output, "encoder.1")[3] == "32x48"
 
 
-def test_any_size_is_shown(cli: Cli) -> None:
-    _, output, _ = cli("unet", "model.width=2", "--size", "101x101", "--classes", 3)
+def test_any_size_is_shown(models: Models) -> None:
+    _, output, _ = models("unet", "model.width=2", "--size", "101x101", "--classes", 3)
     assert cells(output, "encoder.3")[3] == "6x6"
     assert "resize" in cells(output, "decoder.1")[1]  # from 24 rows to 25
     assert cells(output, "output")[2:4] == ["3", "101x101"]
 
 
-def test_all_that_pyramids_see(cli: Cli) -> None:
-    _, output, _ = cli("resunet", "model.width=4", "model.pyramid_pooling=true")
+def test_all_that_pyramids_see(models: Models) -> None:
+    _, output, _ = models("resunet", "model.width=4", "model.pyramid_pooling=true")
     assert cells(output, "bottom_pooling")[-1] == "all"
     assert cells(output, "input")[3] == "256x256"
 
 
-def test_no_weights_are_read(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_weights_are_read(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("weights were read")
 
     monkeypatch.setattr("torch.load", fail)
-    assert cli("lite_unet", "--size", "32x32")[0] == 0
-    assert cli("resnet_unet", "model.pretrained=missing.pth", "--size", "32x32")[0] == 0
+    assert models("lite_unet", "--size", "32x32")[0] == 0
+    assert models("resnet_unet", "model.pretrained=missing.pth", "--size", "32x32")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -149,8 +142,10 @@ def test_no_weights_are_read(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         (("--size", "128x128"), "--size needs a network: delineo models unet --size 128x128"),
     ],
 )
-def test_wrong_usage_gets_a_sentence(cli: Cli, arguments: tuple[str, ...], message: str) -> None:
-    code, output, errors = cli(*arguments)
+def test_wrong_usage_gets_a_sentence(
+    models: Models, arguments: tuple[str, ...], message: str
+) -> None:
+    code, output, errors = models(*arguments)
     assert code == 2
     assert output == ""
     assert errors.startswith("error: ")
@@ -158,7 +153,7 @@ def test_wrong_usage_gets_a_sentence(cli: Cli, arguments: tuple[str, ...], messa
 
 
 @pytest.mark.parametrize("option", ["--channels", "--classes"])
-def test_nothing_in_or_out_is_refused(cli: Cli, option: str) -> None:
-    code, _, errors = cli("unet", option, 0)
+def test_nothing_in_or_out_is_refused(models: Models, option: str) -> None:
+    code, _, errors = models("unet", option, 0)
     assert code == 2
     assert option in errors

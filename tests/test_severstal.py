@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import cli
 from PIL import Image
-from typer.testing import CliRunner
 
-from delineo.cli import app
 from delineo.data.check import check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.rle import decode, encode
@@ -91,9 +90,10 @@ def test_the_download_is_read_as_it_is(download: Download) -> None:
 
 
 def call(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result.output
+    """What it says is wrong."""
+    found, _, errors = cli(*arguments)
+    assert found == code, errors
+    return errors
 
 
 @pytest.mark.parametrize("form", ["severstal", "severstal-joined"])

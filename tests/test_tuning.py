@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import cli
 from PIL import Image
 from torch import nn
-from typer.testing import CliRunner
 
 import delineo
 from delineo.calibration import PixelSample, Reliability, fit_temperature, reliability
 from delineo.choosing import BY_CLASS, Scoring, choose, deal, pick
-from delineo.cli import app
 from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sample, Task
 from delineo.decision import Decision, decide
 from delineo.errors import ConfigError
@@ -195,9 +194,6 @@ def test_a_class_in_no_mask_is_left_alone(tmp_path: Path):
     assert all(not step.kept for step in tuning.steps if step.of == "b")
     assert tuning.decision.thresholds["b"] == 0.5
     assert "b is in no validation mask" in "\n".join(tuning.lines())
-
-
-SPECKLED = {"smallest_region": 4, "largest_hole": 4}
 
 
 def test_speckles_and_pinholes_are_cleaned(tmp_path: Path):
@@ -398,13 +394,6 @@ def trained(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     return shutil.copytree(trained, tmp_path / "run")
-
-
-def cli(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_tune_writes_what_evaluate_then_applies(run: Path, tmp_path: Path):

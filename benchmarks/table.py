@@ -80,6 +80,8 @@ def _speed_lines(results: dict[str, Any]) -> list[str]:
         letter = _letter(results["startup"])
         lines.append(f"| `import delineo` | {start['import delineo']} s | 0.2 s | {letter} |")
         lines.append(f"| `delineo --help` | {start['delineo --help']} s | 0.3 s | {letter} |")
+        seconds = start["delineo predict, OpenVINO"]
+        lines.append(f"| `delineo predict EXPORT IMAGE`, OpenVINO | {seconds} s | 2 s | {letter} |")
     return lines
 
 

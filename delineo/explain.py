@@ -163,11 +163,12 @@ def _shown(value: Any) -> str:
 
 def _hint(key: str, model: type[BaseModel], values: Values) -> str:
     """The nearest settings there are, with the choice they need; else what the section has."""
-    needs: dict[str, str] = {}
+    owners: dict[str, list[str]] = {}
     for name, when in setting_names(model, values):
-        needs[name] = min(needs.get(name, when), when, key=bool)
-    if key in needs:
-        return f"; it belongs to {needs[key]}"
+        owners.setdefault(name, []).append(when)
+    if key in owners:
+        return f"; it belongs to {' or '.join(owners[key])}"
+    needs = {name: min(whens, key=bool) for name, whens in owners.items()}
     near = _nearest(key, [name for name in needs if not needs[name]]) or _nearest(key, list(needs))
     if near:
         named = [f"{name} (of {needs[name]})" if needs[name] else name for name in near]

@@ -284,6 +284,11 @@ def test_a_file_on_disk_comes_before_a_packaged_one(
     assert load_recipe("recipes/unet_voc.yaml", ()).epochs == 100
 
 
+def test_weights_for_a_network_that_takes_none_name_those_that_do() -> None:
+    with pytest.raises(ConfigError, match=r"to model\.name=lite_unet or model\.name=resnet_unet$"):
+        load_recipe("unet_voc.yaml", ["model.pretrained=w.pth"])
+
+
 @pytest.mark.parametrize("path", ["unet_vok.yaml", "recipes/unet_vok.yaml", "mine/unet_voc.yaml"])
 def test_a_missing_recipe_names_the_nearest(path: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", path, "--out", str(tmp_path / "run")])

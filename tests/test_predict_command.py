@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command import cli
 from PIL import Image
 from test_outputs import INDICES, pixels, predictor_of, save, stripes, written
+from typer.testing import CliRunner
 
 from delineo import outputs
+from delineo.cli import app
 from delineo.data.samples import Task
 from delineo.prediction import Predictor
 
@@ -28,8 +29,11 @@ def predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predict:
 
     def call(*arguments: object, task: Task = "multiclass") -> tuple[int, str]:
         monkeypatch.setattr("delineo.forms.open_predictor", lambda *_, **__: predictor_of(task))
-        code, output, errors = cli("predict", "run", *arguments, "--out", "out")
-        return code, output + errors
+        words = ["predict", "run", *map(str, arguments), "--out", "out"]
+        result = CliRunner().invoke(app, words)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.output
 
     return call
 

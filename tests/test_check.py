@@ -209,6 +209,23 @@ def test_jpeg_masks_are_read_and_warned_of(shapes):
     assert checkup.folder.encoding.threshold == 127
 
 
+@pytest.mark.parametrize("more", [{}, {"exif": b"Exif\0\0"}])
+def test_lossy_webp_masks_are_read_as_jpeg_is_and_lossless_ones_as_they_are(shapes, more):
+    for path in list((shapes / "masks").iterdir()):
+        colors = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0)], np.uint8)
+        drawn = Image.fromarray(colors[in_two_classes(read(path))])
+        lossless = path.stem < "disc40"
+        drawn.save(path.with_suffix(".webp"), lossless=lossless, **more)
+        path.unlink()
+    checkup = check_folder(shapes)
+    assert checkup.ok
+    assert checkup.folder is not None
+    assert set(checkup.folder.classes) == {"#000000", "#ff0000", "#00ff00"}
+    finding = found(checkup, "jpeg-mask")
+    assert "8 masks saved as JPEG or lossy WebP" in finding.message
+    assert finding.files[0] == "masks/disc40.webp"
+
+
 def test_soft_edges_are_read_and_warned_of(shapes):
     def smooth(mask: np.ndarray) -> np.ndarray:
         image = Image.fromarray(mask).resize((640, 480), Image.Resampling.BICUBIC)

@@ -276,7 +276,7 @@ def test_colour_photographs_are_no_masks(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(size=(3, 96, 128))
     smooth = np.stack([gaussian_filter(one, 4) for one in noise], 2)
     save(tmp_path, {"a": (128 + smooth / smooth.std() * 60).clip(0, 255).astype(np.uint8)}, ".jpg")
-    with pytest.raises(DataError, match=r"masks are JPEG, .*Export masks as PNG"):
+    with pytest.raises(DataError, match=r"masks are JPEG or lossy WebP, .*Export masks as PNG"):
         look(tmp_path)
 
 

@@ -10,7 +10,7 @@ from .encoding import unknown_values
 from .facts import Facts, MaskFacts
 from .findings import Finding, counted
 from .inferred import Inferred
-from .jpeg_colors import edge_colors
+from .jpeg_colors import LOSSY, edge_colors
 from .layouts import Layout
 from .mask_values import Color, hexadecimal
 from .samples import IGNORE_INDEX
@@ -97,8 +97,8 @@ def _noisy_colors(known: Known) -> Iterator[Finding]:
         yield Finding(
             "jpeg-mask",
             "warning",
-            f"{counted(len(noisy), 'mask')} saved as JPEG, which changes colours and blurs edges; "
-            "every pixel takes the nearest class colour, so that edges may be off by some pixels"
+            f"{counted(len(noisy), 'mask')} saved as {LOSSY}, which changes colours and blurs "
+            "edges; every pixel takes the nearest class colour, so that edges may be off by some pixels"
             f"{lines}",
             relative(known.layout.root, (mask.path for mask in noisy if mask.path)),
             "Export masks as PNG",
@@ -116,7 +116,7 @@ def _soft(known: Known) -> Iterator[Finding]:
         yield Finding(
             "jpeg-mask",
             "warning",
-            f"{counted(len(noisy), 'mask')} saved as JPEG, which blurs values and edges; "
+            f"{counted(len(noisy), 'mask')} saved as {LOSSY}, which blurs values and edges; "
             f"values above {threshold} are taken as foreground",
             relative(known.layout.root, (mask.path for mask in noisy if mask.path)),
             "Export masks as PNG",

@@ -69,11 +69,8 @@ class MaskFacts:
     """Where a GeoTIFF lies on the map."""
     nodata: int | None = None
     """The value that a GeoTIFF calls no data."""
-
-    @property
-    def lossy(self) -> bool:
-        """The file format changes pixel values when it is written."""
-        return self.path is not None and self.path.suffix.lower() in _LOSSY_SUFFIXES
+    lossy: bool = False
+    """The file format changed pixel values when it was written: JPEG, and WebP unless lossless."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def image_facts(image: Shaped[np.ndarray, "height width channels"], orientation:
 def mask_facts(pixels: np.ndarray, path: Path | None, layer: int | None) -> MaskFacts:
     """Facts of raw mask pixels, (height, width) bool for a code, or (height, width, 3)."""
     values = colors = flat = {}
-    lossy = path is not None and path.suffix.lower() in _LOSSY_SUFFIXES
+    lossy = path is not None and _is_lossy(path)
     if pixels.dtype == bool:
         inside = int(np.count_nonzero(pixels))
         counts = {0: pixels.size - inside, 1: inside}
@@ -132,7 +129,23 @@ def mask_facts(pixels: np.ndarray, path: Path | None, layer: int | None) -> Mask
     if lossy:
         flat = _color_histogram(_flat_pixels(pixels if colors else pixels[:, :, None].repeat(3, 2)))
     height, width = pixels.shape[:2]
-    return MaskFacts(height, width, values, colors, _digest(pixels), path, layer, flat)
+    digest = _digest(pixels)
+    return MaskFacts(height, width, values, colors, digest, path, layer, flat, lossy=lossy)
+
+
+def _is_lossy(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in _LOSSY_SUFFIXES or (suffix == ".webp" and _is_lossy_webp(path))
+
+
+def _is_lossy_webp(path: Path) -> bool:
+    """Whether the first chunk of pixels is of the lossy kind; chunks are a name, a size, bytes."""
+    with path.open("rb") as file:
+        file.seek(12)  # RIFF, size, WEBP
+        while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8 ", b"VP8L"):
+            size = int.from_bytes(head[4:], "little")
+            file.seek(size + size % 2, 1)
+    return head[:4] == b"VP8 "
 
 
 def _some_pixels(

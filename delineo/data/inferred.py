@@ -11,7 +11,7 @@ from .declared import BACKGROUND_NAMES, Declared, class_index, task_and_classes
 from .drawn import task_of_outlines
 from .encoding import colors_of, unknown_values
 from .facts import Facts, MaskFacts
-from .jpeg_colors import drawn_colors, nearest_colors, refuse_unclear
+from .jpeg_colors import LOSSY, drawn_colors, nearest_colors, refuse_unclear
 from .layouts import Layout
 from .mask_values import (
     Color,
@@ -34,7 +34,7 @@ from .samples import (
     Task,
 )
 
-_NEAREST = "masks are JPEG, so every pixel takes the nearest of these colours"
+_NEAREST = f"masks are {LOSSY}, so every pixel takes the nearest of these colours"
 _ON_DATASET_YAML = "if not so, say it in dataset.yaml"
 
 

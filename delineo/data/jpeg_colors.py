@@ -1,4 +1,4 @@
-"""Colour masks saved as JPEG: which colours were drawn, and whether that can be told.
+"""Colour masks saved as JPEG or lossy WebP: which colours were drawn, and whether that can be told.
 
 JPEG keeps brightness and colour apart. Along an edge brightness rings by some steps, and colour,
 mostly kept at half the size, runs from one side to the other over a few pixels.
@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int64, Shaped
 from ..errors import DataError
 from .mask_values import MOST_CLASSES, Color, hexadecimal, total
 
+LOSSY = "JPEG or lossy WebP"
 NEAR = 48
 """Largest distance in RGB from a class's colour at which a pixel certainly belongs to it."""
 NEAR_SHARE = 0.75
@@ -82,7 +83,7 @@ def edge_colors(known: Sequence[Color]) -> Iterator[tuple[Color, Color, Color]]:
 
 def _unclear(why: str) -> DataError:
     return DataError(
-        f"masks are JPEG, which changes colours, and it cannot be told which were drawn: {why}. "
+        f"masks are {LOSSY}, which changes colours, and it cannot be told which were drawn: {why}. "
         "Export masks as PNG"
     )
 

@@ -98,8 +98,8 @@ def _noisy_colors(known: Known) -> Iterator[Finding]:
             "jpeg-mask",
             "warning",
             f"{counted(len(noisy), 'mask')} saved as {LOSSY}, which changes colours and blurs "
-            "edges; every pixel takes the nearest class colour, so that edges may be off by some pixels"
-            f"{lines}",
+            "edges; every pixel takes the nearest class colour, so that edges may be off by some "
+            f"pixels{lines}",
             relative(known.layout.root, (mask.path for mask in noisy if mask.path)),
             "Export masks as PNG",
         )

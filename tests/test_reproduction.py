@@ -1,19 +1,37 @@
 """The tables of docs/reproduction.md are those of benchmarks/results, and no others."""
 
-import importlib.util
+import runpy
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reproduction.md"
+SCRIPT: dict[str, Any] = runpy.run_path(str(ROOT / "benchmarks" / "reproduction.py"))
 
 
 def test_the_page_shows_what_the_benchmarks_recorded() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "reproduction", ROOT / "benchmarks" / "reproduction.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    reproduction = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reproduction)
-    page = (ROOT / "docs" / "reproduction.md").read_text()
-    shown = page.split(reproduction.START)[1].split(reproduction.END)[0]
-    assert shown.strip() == reproduction.tables().strip(), "run python benchmarks/reproduction.py"
+    shown = PAGE.read_text().split(SCRIPT["START"])[1].split(SCRIPT["END"])[0]
+    assert shown.strip() == SCRIPT["tables"]().strip(), "run python benchmarks/reproduction.py"
+
+
+def test_every_row_can_be_run_by_its_name() -> None:
+    rows = (ROOT / "benchmarks" / "reproduce.py").read_text()
+    results = [line.result for line in SCRIPT["LINES"]]
+    for name in (result.removeprefix("reproduce-") for result in results if "reproduce-" in result):
+        assert f'"{name}": Row(' in rows
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([], "as in the recipe"),
+        (["budget=5m"], "`budget=5m`"),
+        (["model.width=16", "epochs=3"], "not at full width: `model.width=16 epochs=3`"),
+        (["model={name: unet, width: 16}"], "not at full width: `model={name: unet, width: 16}`"),
+        (["model={name: unet, width: 64}"], "`model={name: unet, width: 64}`"),
+    ],
+)
+def test_a_row_of_a_narrower_network_says_so(settings: list[str], said: str) -> None:
+    assert SCRIPT["_run_as"](settings) == said

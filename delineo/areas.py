@@ -2,14 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .data.samples import Task
-from .decision import TOUCHING
+from .data.samples import IGNORE_INDEX, Task
 from .errors import ConfigError
 from .files import write_atomically
 from .maskfiles import Finished
@@ -23,7 +22,7 @@ class Area(NamedTuple):
     name: str
     pixels: int
     share: float
-    """Of the image, 0 to 1."""
+    """Of the image's pixels that hold data, 0 to 1."""
     regions: int
     """Connected ones; pixels touch with sides or corners."""
     mean_probability: float | None
@@ -53,16 +52,21 @@ def write_areas(
 
 def measure(item: Finished, task: Task, classes: Sequence[str]) -> Iterator[Area]:
     """One row for each class, the first of exclusive ones too."""
-    from scipy import ndimage  # slow to import
+    from .regions import count_regions  # SciPy is slow to import
 
+    known = sum(np.count_nonzero(strip != IGNORE_INDEX) for strip in item.strips())
+    known //= len(classes) if task == "multilabel" else 1
     for index, (name, certainty) in enumerate(zip(classes, item.certainty, strict=True)):
-        if task == "multilabel":
-            layer = item.mask[index] == 1
-        else:
-            layer = item.mask == (1 if task == "binary" else index)
-        pixels = int(np.count_nonzero(layer))
-        _, regions = ndimage.label(layer, TOUCHING)  # pyright: ignore[reportGeneralTypeIssues]
-        yield Area(item.name, name, pixels, pixels / layer.size, int(regions), certainty)
+        pixels, regions = count_regions(_layer(item, task, index))
+        yield Area(item.name, name, pixels, pixels / max(known, 1), regions, certainty)
+
+
+def _layer(item: Finished, task: Task, index: int) -> Callable[[], Iterator[np.ndarray]]:
+    """Where a class is, in strips."""
+    if task == "multilabel":
+        return lambda: (strip[index] == 1 for strip in item.strips())
+    value = 1 if task == "binary" else index
+    return lambda: (strip == value for strip in item.strips())
 
 
 def _as_csv(rows: Sequence[Area]) -> str:

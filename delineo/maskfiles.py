@@ -23,10 +23,17 @@ class Finished(NamedTuple):
 
     image: Path
     name: str
-    mask: np.ndarray
-    """As `decide` gives it: indices (height, width), or 0/1 layers (classes, height, width)."""
+    strips: Callable[[], Iterable[np.ndarray]]
+    """The mask from top to bottom, as `decide` gives it: indices (height, width), or 0/1 layers
+    (classes, height, width); 255 where a scan holds no data."""
     certainty: tuple[float | None, ...]
     """Mean probability of each class where the mask has it; None where it is not, or not known."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """All of it."""
+        first, *others = self.strips()
+        return np.concatenate([first, *others], axis=-2) if others else first
 
 
 def write_masks(
@@ -51,15 +58,27 @@ def mean_probabilities(
     task: Task,
 ) -> tuple[float | None, ...]:
     """Of each class over the pixels that it has, to six digits; None for one that has none."""
+    return as_means(sum_probabilities(mask, maps, task))
+
+
+def sum_probabilities(
+    mask: UInt8[np.ndarray, "*planes height width"],
+    maps: Float[np.ndarray, "classes height width"],
+    task: Task,
+) -> Float[np.ndarray, "classes 2"]:
+    """The sum of each class over the pixels that it has, and their number; sums of parts add up."""
+    planes = mask.reshape(-1, *maps.shape[1:])
     if task == "multiclass":
-        layers = (mask == index for index in range(len(maps)))
+        layers = (planes[0] == index for index in range(len(maps)))
     else:
-        layers = (layer == 1 for layer in mask.reshape(maps.shape))
+        layers = (plane == 1 for plane in planes)
     pairs = zip(layers, maps, strict=True)
-    return tuple(
-        round(float(own[layer].mean(dtype=np.float64)), 6) if layer.any() else None
-        for layer, own in pairs
-    )
+    return np.array([(own[layer].sum(dtype=np.float64), layer.sum()) for layer, own in pairs])
+
+
+def as_means(sums: Float[np.ndarray, "classes 2"]) -> tuple[float | None, ...]:
+    """To six digits; None for a class without pixels."""
+    return tuple(round(total / number, 6) if number else None for total, number in sums.tolist())
 
 
 def read_finished(predictor: MaskPredictor, targets: Iterable[Target]) -> Iterator[Finished]:
@@ -69,13 +88,27 @@ def read_finished(predictor: MaskPredictor, targets: Iterable[Target]) -> Iterat
 
 def _reader(predictor: MaskPredictor) -> Callable[[Target], Finished]:
     def read(target: Target) -> Finished:
+        if target.scan:
+            return read_scan(target, predictor.task)
         pieces = [_read(file, predictor) for file in mask_files(target.stem, predictor)]
         certainty = tuple(value for _, values in pieces for value in values)
         masks = [mask for mask, _ in pieces]
         mask = np.stack(masks) // 255 if predictor.task == "multilabel" else masks[0]
-        return Finished(target.image, target.name, mask, certainty)
+        return Finished(target.image, target.name, lambda: [mask], certainty)
 
     return read
+
+
+def read_scan(target: Target, task: Task) -> Finished:
+    """Its mask is read when it is asked for, and as often."""
+    from .data.raster_masks import read_certainty, read_strips
+
+    def strips() -> Iterator[np.ndarray]:
+        together = read_strips(target.scan)
+        return together if task == "multilabel" else (strip[0] for strip in together)
+
+    certainty = tuple(value for file in target.scan for value in read_certainty(file))
+    return Finished(target.image, target.name, strips, certainty)
 
 
 def _read(file: Path, predictor: MaskPredictor) -> tuple[np.ndarray, list[float | None]]:

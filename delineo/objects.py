@@ -4,9 +4,9 @@ An object is a connected region of one class; pixels touch with sides or corners
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -18,7 +18,10 @@ from .data.submission import object_layers, object_names
 from .decision import TOUCHING
 from .files import open_atomically, write_atomically
 from .maskfiles import Finished
-from .polygons import Ring, one_ring, simple_polygons
+from .polygons import Ring, one_ring, polygons_of
+
+if TYPE_CHECKING:
+    from .regions import Outline
 
 
 class Region(NamedTuple):
@@ -127,41 +130,65 @@ def write_yolo_description(
     write_atomically(path, yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
 
 
-def geojson(
-    mask: UInt8[np.ndarray, "*planes height width"],
+def write_geojson(
+    path: Path,
+    strips: Callable[[], Iterable[np.ndarray]],
     task: Task,
     classes: Sequence[str],
     placement: Placement | None,
-) -> str:
-    """A feature for each object, in map coordinates, or in pixels from the top left corner."""
-    names = object_names(task, classes)
-    features = [
-        _feature(region, names[region.place], placement or Placement())
-        for region in find_regions(mask, task, classes)
-    ]
-    collection: dict[str, Any] = {"type": "FeatureCollection"}
+) -> None:
+    """A feature for each object, in map coordinates, or in pixels from the top left corner.
+
+    `strips` are a mask from top to bottom as `decide` gives it, or all of it. Written object by
+    object, whole or not at all.
+    """
+    head: dict[str, Any] = {"type": "FeatureCollection"}
     if placement and placement.crs:
-        collection["crs"] = {"type": "name", "properties": {"name": placement.crs}}
-    return json.dumps({**collection, "features": features}, ensure_ascii=False) + "\n"
+        head["crs"] = {"type": "name", "properties": {"name": placement.crs}}
+    with open_atomically(path) as file:
+        file.write(f'{json.dumps(head)[:-1]}, "features": ['.encode())
+        features = _features(strips, task, classes, placement or Placement())
+        for number, feature in enumerate(features):
+            text = json.dumps(feature, ensure_ascii=False)
+            file.write(f"{',' if number else ''}\n{text}".encode())
+        file.write(b"\n]}\n")
 
 
-def _feature(region: Region, name: str, placement: Placement) -> dict[str, Any]:
+def _features(
+    strips: Callable[[], Iterable[np.ndarray]],
+    task: Task,
+    classes: Sequence[str],
+    placement: Placement,
+) -> Iterator[dict[str, Any]]:
+    from .regions import outlines  # SciPy is slow to import
+
+    for place, name in enumerate(object_names(task, classes)):
+
+        def layer(place: int = place) -> Iterator[np.ndarray]:
+            layered = task == "multilabel"
+            return (strip[place] == 1 if layered else strip == place + 1 for strip in strips())
+
+        for outline in outlines(layer):
+            yield _feature(outline, name, placement)
+
+
+def _feature(outline: "Outline", name: str, placement: Placement) -> dict[str, Any]:
     polygons = [
-        [_closed(ring, region, placement, outer=place == 0) for place, ring in enumerate(polygon)]
-        for polygon in simple_polygons(region.inside)
+        [_closed(ring, placement, outer=place == 0) for place, ring in enumerate(polygon)]
+        for polygon in polygons_of(outline.corners)
     ]
     several = len(polygons) > 1
     kind, coordinates = ("MultiPolygon", polygons) if several else ("Polygon", polygons[0])
     return {
         "type": "Feature",
-        "properties": {"class": name, "pixels": int(region.inside.sum())},
+        "properties": {"class": name, "pixels": outline.pixels},
         "geometry": {"type": kind, "coordinates": coordinates},
     }
 
 
-def _closed(ring: Ring, region: Region, placement: Placement, outer: bool) -> list[list[float]]:
+def _closed(ring: Ring, placement: Placement, outer: bool) -> list[list[float]]:
     """On the map, its first corner again at its end: outer ones turn left, holes right."""
-    points = placement.on_map(np.array(ring, float) + np.array([region.left, region.top]))
+    points = placement.on_map(np.array(ring, float))
     (x, y), (next_x, next_y) = points.T, np.roll(points, -1, axis=0).T
     turns_left = (x * next_y - next_x * y).sum() > 0
     if turns_left != outer:

@@ -12,7 +12,7 @@ import numpy as np
 from . import areas, objects
 from .data.geotags import read_placement
 from .data.images import read_image, write_image, write_probabilities
-from .data.rasters import is_large
+from .data.rasters import is_large, where_there_is_data
 from .data.sizing import refuse_bands
 from .data.submission import Submission, object_layers, object_names
 from .decision import decide
@@ -20,7 +20,7 @@ from .drawing import displayable, draw_classes, draw_overlay
 from .errors import DataError, DiskFullError, ShapeError
 from .files import write_atomically
 from .inputs import find_images
-from .maskfiles import Finished, read_finished, write_masks
+from .maskfiles import Finished, read_finished, read_scan, write_masks
 from .pipeline import in_thread
 from .progress import NoProgress, Progress
 from .runtime import MaskPredictor
@@ -75,7 +75,7 @@ def predict_files(
     result.kept = [target.image for target in targets if target in kept]
     todo = [target for target in targets if target not in kept]
     with _room_in(out):
-        result.failed = _predict(predictor, todo, out, wanted, progress)
+        result.failed = _predict(predictor, todo, out, wanted, progress, resume)
     done = [target for target in targets if target.image not in result.failed]
     result.done = [target.image for target in done]
     if done:
@@ -86,19 +86,28 @@ def predict_files(
 
 
 def _predict(
-    predictor: MaskPredictor, todo: list[Target], out: Path, wanted: Wanted, progress: Progress
+    predictor: MaskPredictor,
+    todo: list[Target],
+    out: Path,
+    wanted: Wanted,
+    progress: Progress,
+    resume: bool,
 ) -> dict[Path, str]:
     """Read, predict and write at the same time; the images that failed, with the reason."""
 
     def write(job: _Job) -> _Job:
-        if job.image is not None and not job.failure:
+        if job.failure:
+            return job
+        if job.image is not None:
             _write_files(predictor, job, out, wanted)
+        elif "geojson" in wanted.formats:
+            _write_geojson(predictor, job.target, read_scan(job.target, predictor.task).strips)
         return job
 
     progress.start("predicting", total=len(todo))
     failed: dict[Path, str] = {}
     read = in_thread(partial(_read, wanted), todo)
-    inferred = (_infer(predictor, job, wanted, progress) for job in read)
+    inferred = (_infer(predictor, job, wanted, progress, resume) for job in read)
     for job in in_thread(write, inferred, ahead=1):
         if job.failure:
             failed[job.target.image] = job.failure
@@ -108,8 +117,8 @@ def _predict(
 
 
 def _read(wanted: Wanted, target: Target) -> _Job:
-    """Scans are read while they are predicted, and again where more is wanted than their masks."""
-    if target.scan and (wanted == Wanted() or is_large(target.image)):
+    """Scans are read while they are predicted, and again for what is not made of their masks."""
+    if target.scan and (wanted.of_masks_alone or is_large(target.image)):
         return _Job(target)
     try:
         return _Job(target, read_image(target.image))
@@ -117,28 +126,38 @@ def _read(wanted: Wanted, target: Target) -> _Job:
         return _Job(target, failure=str(error))
 
 
-def _infer(predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress) -> _Job:
+def _infer(
+    predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress, resume: bool
+) -> _Job:
     if job.failure:
         return job
     try:
         if job.target.scan:
-            _predict_scan(predictor, job, wanted, progress)
+            _predict_scan(predictor, job, wanted, progress, resume)
         if job.image is None:
             return job
         refuse_bands(job.target.image, job.image.shape[2], predictor.channels)
         job.maps = predictor.probabilities(job.image)
+        if job.target.scan:
+            job.maps = where_there_is_data(job.target.image, job.maps)
         job.mask = decide(job.maps, predictor.decision)
     except (DataError, ShapeError) as error:
         job.failure = str(error)
     return job
 
 
-def _predict_scan(predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress) -> None:
-    if job.image is None and wanted != Wanted():
+def _predict_scan(
+    predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress, resume: bool
+) -> None:
+    """Write its masks; with `resume`, those that are there stay."""
+    if job.image is None and not wanted.of_masks_alone:
         raise DataError(
-            f"{job.target.image} is predicted in windows, as a mask alone: leave out the options "
-            "for pictures, probabilities, objects and tables, or give it in a command of its own"
+            f"{job.target.image} is predicted in windows, and can have its mask, --format geojson "
+            "and --table: leave out the options for pictures, probabilities, run lengths and other "
+            "formats, or give it in a command of its own"
         )
+    if resume and all(file.exists() for file in job.target.scan):
+        return
     from .scans import predict_scan
 
     predict_scan(predictor, job.target.image, job.target.scan, progress)
@@ -166,12 +185,19 @@ def _write_objects(
     """The annotations that each image has in a file of its own."""
     task, classes = predictor.task, predictor.classes
     if "geojson" in wanted.formats:
-        text = objects.geojson(mask, task, classes, read_placement(target.image))
-        write_atomically(target.stem.with_name(f"{target.stem.name}.geojson"), text)
+        _write_geojson(predictor, target, lambda: [mask])
     if "yolo" in wanted.formats:
         file = label_file(target.stem, out)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, objects.yolo_lines(mask, task, classes))
+
+
+def _write_geojson(
+    predictor: MaskPredictor, target: Target, strips: Callable[[], Iterable[np.ndarray]]
+) -> None:
+    file = target.stem.with_name(f"{target.stem.name}.geojson")
+    meaning = {"task": predictor.task, "classes": predictor.classes}
+    objects.write_geojson(file, strips, **meaning, placement=read_placement(target.image))
 
 
 def _each_class(predictor: MaskPredictor, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ corners, as in `decision`.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 Corner = tuple[int, int]
 Ring = list[Corner]
@@ -21,7 +22,7 @@ def one_ring(region: Bool[np.ndarray, "height width"]) -> Ring:
 
     By the even-odd rule it has the pixels of the region.
     """
-    corners, rings = _trace(region, diagonal=True)
+    corners, rings = _trace(find_corners(np.pad(region, 1), diagonal=True))
     hanging = _seams(region, corners, rings)
     whole: dict[int, Ring] = {}
     # what hangs on a ring begins below it, and so comes after it
@@ -62,23 +63,41 @@ def simple_polygons(region: Bool[np.ndarray, "height width"]) -> list[list[Ring]
 
     They are its parts that hang together by sides, so that geographic programs find them valid.
     """
-    from scipy import ndimage  # slow to import
-
-    numbers, _ = ndimage.label(region)  # pyright: ignore[reportGeneralTypeIssues]
-    return [
-        _simple_polygon(numbers[box] == number, box[1].start, box[0].start)
-        for number, box in enumerate(ndimage.find_objects(numbers), start=1)
-    ]
+    return polygons_of(find_corners(np.pad(region, 1), diagonal=False))
 
 
-def _simple_polygon(part: Bool[np.ndarray, "height width"], left: int, top: int) -> list[Ring]:
-    """The outer ring of a part, and its holes; the part's array begins at (left, top)."""
-    corners, rings = _trace(part, diagonal=False)
-    moved = [(x + left, y + top) for x, y in corners]
-    outer, *holes = ([moved[node] for node in ring] for ring in rings)
-    # what goes on from the first corner is the outer ring, what it leaves off are holes
-    *bays, outer = _split(outer)
-    return [outer, *bays, *(piece for hole in holes for piece in _split(hole))]
+def polygons_of(corners: "Corners") -> list[list[Ring]]:
+    """The same of a region whose corners were found without `diagonal`."""
+    places, rings = _trace(corners)
+    polygons: list[list[Ring]] = []
+    for ring, part in zip(rings, _parts(corners, rings), strict=True):
+        # what goes on from the first corner is the ring, what it leaves off are holes
+        *bays, whole = _split([places[node] for node in ring])
+        if part == len(polygons):
+            polygons.append([whole, *bays])
+        else:
+            polygons[part] += [*bays, whole]
+    return polygons
+
+
+def _parts(corners: "Corners", rings: Sequence[Sequence[int]]) -> list[int]:
+    """Which part each ring bounds: an outer one a part of its own, a hole that of the edge above.
+
+    Edges along rows are looked at from top to bottom; the first one of a ring is above it.
+    """
+    owners = np.zeros(len(corners.x), int)
+    for number, ring in enumerate(rings):
+        owners[ring] = number
+    parts, count, left = [-1] * len(rings), 0, int(corners.x.min())
+    above = np.zeros(int(corners.x.max()) - left, int)
+    starts, ends = corners.x[::2] - left, corners.x[1::2] - left
+    edges = (owners[::2], starts, ends, corners.inside[::2])
+    for number, start, end, inside in zip(*(each.tolist() for each in edges), strict=True):
+        if parts[number] < 0:
+            parts[number] = count if inside else int(above[start])
+            count += inside
+        above[start:end] = parts[number]
+    return parts
 
 
 def _split(ring: Ring) -> list[Ring]:
@@ -99,35 +118,43 @@ def _split(ring: Ring) -> list[Ring]:
     return [*pieces, way]
 
 
-def _trace(
-    region: Bool[np.ndarray, "height width"], diagonal: bool
-) -> tuple[list[Corner], list[list[int]]]:
-    """Where outlines turn, row by row, and the rings as places in that list.
+class Corners(NamedTuple):
+    """Where outlines turn, row by row; what two outlines go through is listed twice."""
 
-    The outer ring comes first, then the holes from top to bottom. Where two pixels touch with
-    corners alone, rings join them if `diagonal`, else part them; such a corner is listed twice.
+    x: Int64[np.ndarray, " corners"]
+    y: Int64[np.ndarray, " corners"]
+    swapped: Bool[np.ndarray, " corners"]
+    """Of two at one place, whether the right one goes up."""
+    inside: Bool[np.ndarray, " corners"]
+    """Whether the pixel to the lower right belongs to the region."""
+
+
+def find_corners(padded: Bool[np.ndarray, "height width"], diagonal: bool) -> Corners:
+    """Those between the pixels of an array, counted from 0 at the first four.
+
+    Where two pixels touch with corners alone, rings join them if `diagonal`, else part them.
     """
-    x, y, swapped = _corners(region, diagonal)
-    second = np.concatenate([[False], (np.diff(x) == 0) & (np.diff(y) == 0)])
-    # corners along a row are the ends of edges two by two, and so are those along a column
-    down = np.lexsort((second ^ swapped, y, x))
-    along = np.empty_like(down)
-    along[down[0::2]], along[down[1::2]] = down[1::2], down[0::2]
-    return list(zip(x.tolist(), y.tolist(), strict=True)), _followed(along.tolist())
-
-
-def _corners(
-    region: Bool[np.ndarray, "height width"], diagonal: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x and y of each turn of an outline; of two at one place, whether the right one goes up."""
-    padded = np.pad(region, 1)
     first, right = padded[:-1, :-1], padded[:-1, 1:]
     below, last = padded[1:, :-1], padded[1:, 1:]
     twice = (first == last) & (right == below) & (first != right)
     y, x = np.nonzero((first ^ right ^ below ^ last) | twice)
     times = 1 + twice[y, x]
     swapped = twice[y, x] & (first[y, x] == diagonal)
-    return np.repeat(x, times), np.repeat(y, times), np.repeat(swapped, times)
+    return Corners(*(np.repeat(each, times) for each in (x, y, swapped, last[y, x])))
+
+
+def _trace(corners: Corners) -> tuple[list[Corner], list[list[int]]]:
+    """The corners, and the rings as places in that list: each from its top left corner on.
+
+    Those come first that begin first, row by row, so a ring before the holes in it.
+    """
+    x, y, swapped, _ = corners
+    second = np.concatenate([[False], (np.diff(x) == 0) & (np.diff(y) == 0)])
+    # corners along a row are the ends of edges two by two, and so are those along a column
+    down = np.lexsort((second ^ swapped, y, x))
+    along = np.empty_like(down)
+    along[down[0::2]], along[down[1::2]] = down[1::2], down[0::2]
+    return list(zip(x.tolist(), y.tolist(), strict=True)), _followed(along.tolist())
 
 
 def _followed(along: Sequence[int]) -> list[list[int]]:

@@ -1,4 +1,5 @@
-"""Clean-up of masks that no memory holds, in strips, as `decision` does it to the whole.
+"""Regions of masks that no memory holds, in strips: cleaned as `decision` does it to the whole,
+counted, and outlined.
 
 Regions are counted strip by strip and joined where strips touch. Then each strip is gone through
 again, with what is known of the regions that it shows a part of.
@@ -8,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int, Int32, Int64
 from numpy import ndarray
 from scipy import ndimage, sparse
 
 from .decision import TOUCHING, CleanUp
+from .polygons import Corners, find_corners
 
 Strips = Callable[[], Iterable[ndarray]]
 """The strips of a mask from top to bottom, (height, width) of bool, anew at each call."""
@@ -42,6 +44,92 @@ def highest(
     if values.shape[1] <= number:
         return values
     return np.partition(values, -number, axis=1)[:, -number:]
+
+
+def count_regions(strips: Strips) -> tuple[int, int]:
+    """How many pixels a mask has, and how many connected regions they make."""
+    sizes = _survey(strips, TOUCHING).sizes
+    return int(sizes.sum()), len(sizes)
+
+
+class Outline(NamedTuple):
+    """One connected region, as `polygons` draws it."""
+
+    pixels: int
+    corners: Corners
+
+
+def outlines(strips: Strips) -> Iterator[Outline]:
+    """The connected regions of a mask, each as soon as a strip shows nothing more of it.
+
+    In memory are a strip, and the corners of those regions that reach its last row.
+    """
+    top, unfinished = 0, None
+    for strip in strips():
+        unfinished = unfinished or _Unfinished.none(strip.shape[1])
+        done, unfinished = unfinished.followed(strip, top)
+        yield from done
+        top += len(strip)
+    if unfinished:
+        yield from unfinished.followed(np.zeros((1, len(unfinished.row)), bool), top)[0]
+
+
+class _Unfinished(NamedTuple):
+    """The regions that reach the last row seen, by numbers from 0 on."""
+
+    row: Int32[ndarray, " width"]
+    """Of each pixel of that row the region's number plus 1, 0 for none."""
+    sizes: Int64[ndarray, " regions"]
+    corners: Corners
+    owners: Int64[ndarray, " corners"]
+
+    @classmethod
+    def none(cls, width: int) -> "_Unfinished":
+        no, never = np.zeros(0, np.int64), np.zeros(0, bool)
+        return cls(np.zeros(width, np.int32), no, Corners(no, no, never, never), no)
+
+    def followed(self, strip: ndarray, top: int) -> tuple[list[Outline], "_Unfinished"]:
+        """What ends above the last row of a strip, which begins at row `top`, and what goes on."""
+        numbers, count = _label(strip, TOUCHING)
+        before = len(self.sizes)
+        shown = np.vstack([self.row, np.where(numbers, numbers + np.int32(before), np.int32(0))])
+        names, total = _components(before + count, [_seam(shown[0], shown[1], corners=True)])
+        sizes = np.zeros(total, np.int64)
+        own = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+        np.add.at(sizes, names, np.concatenate([self.sizes, own]))
+        corners, owners = _corners_in(np.pad(shown, ((0, 0), (1, 1))), top)
+        together = Corners(*map(np.concatenate, zip(self.corners, corners, strict=True)))
+        owners = names[np.concatenate([self.owners, owners])]
+        last = np.where(shown[-1], names[shown[-1] - 1] if total else 0, -1)
+        return _parted(together, owners, sizes, last)
+
+
+def _corners_in(shown: ndarray, top: int) -> tuple[Corners, Int64[ndarray, " corners"]]:
+    """Those below the first row, and of each a number, from 0 on, that a pixel at it has."""
+    corners = find_corners(shown > 0, diagonal=False)
+    x, y = corners.x, corners.y
+    at = np.maximum.reduce([shown[y, x], shown[y, x + 1], shown[y + 1, x], shown[y + 1, x + 1]])
+    return corners._replace(y=y + top), at.astype(np.int64) - 1
+
+
+def _parted(
+    corners: Corners, owners: ndarray, sizes: ndarray, last: ndarray
+) -> tuple[list[Outline], _Unfinished]:
+    """The regions that are not in the last row (-1: none is), and those that are."""
+    going_on = np.zeros(len(sizes), bool)
+    going_on[last[last >= 0]] = True
+    order = np.argsort(owners, kind="stable")
+    ends = np.cumsum(np.bincount(owners, minlength=len(sizes)))
+    done = [
+        Outline(int(sizes[name]), Corners(*(each[places] for each in corners)))
+        for name, places in enumerate(np.split(order, ends[:-1]))
+        if len(sizes) and not going_on[name]
+    ]
+    kept = going_on[owners]
+    numbers = np.cumsum(going_on) - 1
+    row = np.where(last >= 0, numbers[last] + 1 if len(sizes) else 0, 0).astype(np.int32)
+    left = Corners(*(each[kept] for each in corners))
+    return done, _Unfinished(row, sizes[going_on], left, numbers[owners[kept]])
 
 
 class _Regions(NamedTuple):
@@ -98,18 +186,21 @@ def _survey(strips: Strips, touching: ndarray | None) -> _Regions:
     for strip in strips():
         numbers, count = _label(strip, touching)
         sizes.append(np.bincount(numbers.ravel(), minlength=count + 1)[1:])
-        places = np.where(numbers, numbers.astype(np.int64) + start, 0)
-        edges += [places[:, 0], places[:, -1]]
+        first, last, *sides = (
+            np.where(line, line.astype(np.int64) + start, 0)
+            for line in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
+        )
+        edges += sides
         if above is None:
-            edges.append(places[0])
+            edges.append(first)
         else:
-            seams.append(_seam(above, places[0], touching is not None))
-        above, start = places[-1], start + count
+            seams.append(_seam(above, first, touching is not None))
+        above, start = last, start + count
     edges.append(np.zeros(0, np.int64) if above is None else above)
     return _joined(np.concatenate(sizes), seams, np.unique(np.concatenate(edges)))
 
 
-def _seam(above: ndarray, below: ndarray, corners: bool) -> Int64[ndarray, "pairs 2"]:
+def _seam(above: ndarray, below: ndarray, corners: bool) -> Int[ndarray, "pairs 2"]:
     """Pieces that touch from one row to the next, with corners or with sides alone."""
     pairs = [np.stack([above, below], 1)]
     if corners:
@@ -120,11 +211,17 @@ def _seam(above: ndarray, below: ndarray, corners: bool) -> Int64[ndarray, "pair
 
 def _joined(sizes: ndarray, seams: list[ndarray], on_edge: ndarray) -> _Regions:
     """Pieces are counted from 1 on in seams and on the edge, where 0 is none."""
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *seams]) - 1
-    graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(sizes),) * 2)
-    count, names = sparse.csgraph.connected_components(graph, directed=False)
+    names, count = _components(len(sizes), seams)
     touches = np.zeros(count, bool)
     touches[names[on_edge[on_edge > 0] - 1]] = True
     total = np.zeros(count, np.int64)
     np.add.at(total, names, sizes)
-    return _Regions(names.astype(np.int64), total, touches)
+    return _Regions(names, total, touches)
+
+
+def _components(pieces: int, seams: list[ndarray]) -> tuple[Int64[ndarray, " pieces"], int]:
+    """The region that each piece belongs to, in the order of their first pieces; how many."""
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *seams]) - 1
+    graph = sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (pieces,) * 2)
+    count, names = sparse.csgraph.connected_components(graph, directed=False)
+    return names.astype(np.int64), count

@@ -12,17 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from .data.rasters import LARGEST_IMAGE, Raster, open_raster, refuse_to_replace, write_rasters
+from .data.raster_masks import Certainty, refuse_to_replace, write_rasters
+from .data.rasters import LARGEST_IMAGE, Raster, open_raster
 from .data.samples import IGNORE_INDEX
 from .data.sizing import match_channels, refuse_bands, resize_maps, scaled_size
 from .decision import decide, top_number, without_clean_up
 from .errors import DataError
 from .files import write_atomically
+from .maskfiles import as_means, sum_probabilities
 from .pipeline import in_thread
 from .progress import NoProgress, Progress
 from .regions import Strips, cleaned_strips, highest
@@ -53,16 +55,21 @@ def predict_scan(
         refuse_to_replace(files)
         files[0].parent.mkdir(parents=True, exist_ok=True)
         if raster.size[0] * raster.size[1] <= LARGEST_IMAGE:
-            write_rasters(raster, files, [_at_once(predictor, raster)])
+            mask, certainty = _at_once(predictor, raster)
+            write_rasters(raster, files, [mask], certainty)
         else:
             _in_windows(predictor, raster, files, progress or NoProgress())
 
 
-def _at_once(predictor: MaskPredictor, raster: Raster) -> UInt8[np.ndarray, "layers _ _"]:
+def _at_once(
+    predictor: MaskPredictor, raster: Raster
+) -> tuple[UInt8[np.ndarray, "layers _ _"], Certainty]:
     pixels, valid = raster.read(slice(0, raster.size[0]), slice(0, raster.size[1]))
     maps = predictor.probabilities(match_channels(pixels, predictor.channels))
     # nothing is found where there is no data, so that no region grows through it
-    return _blanked(decide(np.where(valid, maps, np.float32(0)), predictor.decision), valid)
+    found = np.where(valid, maps, np.float32(0))
+    mask = _blanked(decide(found, predictor.decision), valid)
+    return mask, as_means(sum_probabilities(mask, found, predictor.task))
 
 
 def _blanked(
@@ -83,7 +90,10 @@ def _in_windows(
     except DataError:
         parts.remove()
         raise
-    write_rasters(raster, files, _cleaned(predictor, parts, progress))
+    # whose pixels they are is known after the cleaning, their probabilities are no longer
+    cleaned = bool(predictor.decision.clean_ups())
+    certainty = [None] * len(predictor.classes) if cleaned else as_means(parts.sums())
+    write_rasters(raster, files, _cleaned(predictor, parts, progress), certainty)
     parts.remove()
 
 
@@ -118,6 +128,17 @@ def _cleaned(
     return (_blanked(np.stack(own).astype(np.uint8), old[0] != 255) for old, *own in together)
 
 
+class Row(NamedTuple):
+    """What is kept of a row of windows."""
+
+    mask: UInt8[np.ndarray, "layers _ width"]
+    """By thresholds alone."""
+    top: Float[np.ndarray, "classes _"]
+    """Its highest probabilities."""
+    sums: Float[np.ndarray, "classes 2"]
+    """As `sum_probabilities` of that mask."""
+
+
 @dataclass(frozen=True)
 class Parts:
     """The rows of windows that are finished, in a folder, with what they were made of."""
@@ -148,16 +169,13 @@ class Parts:
     def file(self, row: int) -> Path:
         return self.folder / f"{row:06d}.z"
 
-    def write(
-        self,
-        row: int,
-        mask: UInt8[np.ndarray, "layers _ width"],
-        top: Float[np.ndarray, "classes _"],
-    ) -> None:
+    def write(self, number: int, row: "Row") -> None:
         """A row is finished once its mask is there."""
+        file = self.file(number)
         if self.confident:
-            write_atomically(self.file(row).with_suffix(".f4"), top.astype("<f4").tobytes())
-        write_atomically(self.file(row), zlib.compress(mask.data, 1))
+            write_atomically(file.with_suffix(".f4"), row.top.astype("<f4").tobytes())
+        write_atomically(file.with_suffix(".sums"), row.sums.astype("<f8").tobytes())
+        write_atomically(file, zlib.compress(row.mask.data, 1))
 
     def strips(self) -> Iterator[UInt8[np.ndarray, "layers _ width"]]:
         """All rows from top to bottom, in strips of up to STRIP rows."""
@@ -173,6 +191,12 @@ class Parts:
             values = np.frombuffer(file.read_bytes(), "<f4").reshape(self.layers, -1)
             kept = highest(np.concatenate([kept, values], axis=1), self.confident)
         return kept.mean(axis=1).tolist() if kept.size else []
+
+    def sums(self) -> Float[np.ndarray, "classes 2"]:
+        """As `sum_probabilities`, over all rows."""
+        files = sorted(self.folder.glob("*.sums"))
+        rows = [np.frombuffer(file.read_bytes(), "<f8") for file in files]
+        return np.sum(rows, axis=0).reshape(-1, 2)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -224,9 +248,9 @@ def _predict_rows(
         above = None
         for index, row in todo:
             below = empty_carry(len(predictor.classes), row, columns)
-            mask, top = _predict_row(windows, parts, row, columns, above, below, progress)
+            found = _predict_row(windows, parts, row, columns, above, below, progress)
             if index >= begin:
-                parts.write(index, mask, top)
+                parts.write(index, found)
             above = below
     progress.finish()
 
@@ -239,18 +263,19 @@ def _predict_row(
     above: Carry | None,
     below: Carry,
     progress: Progress,
-) -> tuple[UInt8[np.ndarray, "layers _ width"], Float[np.ndarray, "classes _"]]:
-    """The mask of a row of windows by thresholds alone, and its highest probabilities."""
+) -> Row:
     mask = np.empty((parts.layers, row.done - row.first, parts.width), np.uint8)
-    top = np.zeros((len(below), 0), np.float32)
+    top, sums = np.zeros((len(below), 0), np.float32), np.zeros((len(below), 2))
     for place, block in blend(row, columns, windows.answer, above, below):
         found = np.where(windows.valid, block, np.float32(0))
-        mask[:, :, place[1]] = _blanked(decide(found, windows.thresholds), windows.valid)
+        own = _blanked(decide(found, windows.thresholds), windows.valid)
+        mask[:, :, place[1]] = own
+        sums += sum_probabilities(own, found, windows.thresholds.task)
         if parts.confident:
             together = np.concatenate([top, found.reshape(len(found), -1)], axis=1)
             top = highest(together, parts.confident)
         progress.advance()
-    return mask, top
+    return Row(mask, top, sums)
 
 
 Window = tuple[Span, Span]

@@ -34,6 +34,12 @@ class Wanted:
     table: Path | None = None
     """Areas and counts of all images and classes, as CSV or Parquet."""
 
+    @property
+    def of_masks_alone(self) -> bool:
+        """Whether all of it is made of finished masks in strips, however large they are."""
+        objects: tuple[ObjectFormat, ...] = ("geojson",) * len(self.formats)
+        return self == Wanted(formats=objects, table=self.table)
+
 
 def as_object_formats(names: Iterable[str]) -> tuple[ObjectFormat, ...]:
     """Raises ConfigError where there is no such format."""
@@ -86,8 +92,10 @@ def name_targets(
             files = (label_file(stem, out), *files)
         shown = name.as_posix() if times[name] == 1 else path.as_posix()
         scan = _scan_files(stem, predictor) if is_scan(path) else ()
-        if scan:
-            files = scan if wanted == Wanted() else (*files, *scan)
+        if scan and wanted.of_masks_alone:
+            files = (*files[: -len(scan)], *scan)
+        elif scan:
+            files = (*files, *scan)
         targets.append(Target(path, shown, stem, files, scan))
     _refuse_to_overwrite(targets)
     return targets

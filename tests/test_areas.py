@@ -11,7 +11,7 @@ from delineo.errors import ConfigError
 from delineo.maskfiles import Finished, mean_probabilities
 
 MASK = np.array([[0, 0, 1, 1], [2, 0, 0, 1], [0, 2, 0, 0], [0, 0, 2, 0]], np.uint8)
-ITEM = Finished(Path("in/a.png"), "a.png", MASK, (0.75, 0.5, None))
+ITEM = Finished(Path("in/a.png"), "a.png", lambda: [MASK], (0.75, 0.5, None))
 CLASSES = ("ground", "tree", "car")
 
 
@@ -25,10 +25,10 @@ def test_areas_of_exclusive_classes() -> None:
 
 
 def test_areas_of_other_masks() -> None:
-    binary = ITEM._replace(mask=(MASK == 1).astype(np.uint8), certainty=(0.9,))
+    binary = ITEM._replace(strips=lambda: [(MASK == 1).astype(np.uint8)], certainty=(0.9,))
     assert list(measure(binary, "binary", ("tree",))) == [Area("a.png", "tree", 3, 3 / 16, 1, 0.9)]
     layers = np.stack([MASK != 1, MASK > 9]).astype(np.uint8)
-    both = ITEM._replace(mask=layers, certainty=(0.9, None))
+    both = ITEM._replace(strips=lambda: [layers], certainty=(0.9, None))
     assert list(measure(both, "multilabel", ("rest", "nothing"))) == [
         Area("a.png", "rest", 13, 13 / 16, 1, 0.9),
         Area("a.png", "nothing", 0, 0.0, 0, None),

@@ -1,6 +1,7 @@
 """Masks as objects: what other programs read from the files is the mask again."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from delineo.data.samples import Task
 from delineo.maskfiles import Finished
 from delineo.objects import (
     find_regions,
-    geojson,
     write_coco,
+    write_geojson,
     write_yolo_description,
     yolo_lines,
 )
@@ -56,7 +57,10 @@ def layers_of(mask: np.ndarray, task: Task) -> list[np.ndarray]:
 def test_pycocotools_reads_the_masks(tmp_path: Path, task: Task, polygons: bool) -> None:
     masks = [blobs(task, seed) for seed in range(3)]
     masks += [np.zeros_like(masks[0]), np.ones_like(masks[0])]
-    finished = [Finished(Path(f"{n}.png"), f"in/{n}.png", m, ()) for n, m in enumerate(masks)]
+    finished = [
+        Finished(Path(f"{n}.png"), f"in/{n}.png", partial(list, [m]), ())
+        for n, m in enumerate(masks)
+    ]
     write_coco(tmp_path / "coco.json", finished, task, CLASSES[task], polygons)
     read = COCO(tmp_path / "coco.json")
     names = {number: found["name"] for number, found in read.cats.items()}
@@ -79,7 +83,7 @@ def test_pycocotools_reads_the_masks(tmp_path: Path, task: Task, polygons: bool)
 
 
 def test_a_coco_file_of_no_object_is_one(tmp_path: Path) -> None:
-    empty = Finished(Path("a.png"), "a.png", np.zeros((2, 3), np.uint8), ())
+    empty = Finished(Path("a.png"), "a.png", lambda: [np.zeros((2, 3), np.uint8)], ())
     write_coco(tmp_path / "coco.json", [empty], "binary", ("disc",), polygons=False)
     read = COCO(tmp_path / "coco.json")
     assert (len(read.imgs), len(read.anns)) == (1, 0)
@@ -107,18 +111,27 @@ def test_yolo_polygons_are_the_masks(tmp_path: Path, task: Task) -> None:
     assert list(names.values()) == list(CLASSES[task][1 if task == "multiclass" else 0 :])
 
 
-def features_of(mask: np.ndarray, task: Task, placement: Placement | None) -> list[Any]:
-    return json.loads(geojson(mask, task, CLASSES[task], placement))["features"]
+def geojson(
+    folder: Path, mask: np.ndarray, task: Task, place: Placement | None = None, strip: int = 99
+) -> dict[str, Any]:
+    """What is written of a mask that comes in strips of so many rows."""
+    tops = range(0, mask.shape[-2], strip)
+    strips = [mask[..., top : top + strip, :] for top in tops]
+    write_geojson(folder / "a.geojson", lambda: strips, task, CLASSES[task], place)
+    return json.loads((folder / "a.geojson").read_text("utf-8"))
 
 
+@pytest.mark.parametrize("strip", [1, 4, 99])
 @pytest.mark.parametrize("task", TASKS)
-def test_geojson_in_pixels(task: Task) -> None:
+def test_geojson_in_pixels(tmp_path: Path, task: Task, strip: int) -> None:
     mask = blobs(task, 2)
     layers = layers_of(mask, task)
     names = CLASSES[task][1:] if task == "multiclass" else CLASSES[task]
     rows, columns = np.mgrid[: mask.shape[-2], : mask.shape[-1]] + 0.5
     drawn = {name: np.zeros(mask.shape[-2:], int) for name in names}
-    for feature in features_of(mask, task, None):
+    features = geojson(tmp_path, mask, task, strip=strip)["features"]
+    assert len(features) == len(list(find_regions(mask, task, CLASSES[task])))
+    for feature in features:
         geometry = shape(feature["geometry"])
         assert geometry.is_valid
         assert geometry.area == feature["properties"]["pixels"]
@@ -135,9 +148,9 @@ PLACES = {
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_geojson_on_the_map(name: str) -> None:
+def test_geojson_on_the_map(tmp_path: Path, name: str) -> None:
     mask, place = blobs("binary", 3), PLACES[name]
-    text = json.loads(geojson(mask, "binary", ("disc",), place))
+    text = geojson(tmp_path, mask, "binary", place)
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
     middles = np.stack([columns.ravel(), rows.ravel()], 1)
     x = place.corner[0] + middles[:, 0] * place.across[0] + middles[:, 1] * place.down[0]

@@ -1,12 +1,16 @@
 """Masks that are cleaned in strips are those that are cleaned whole."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from delineo.decision import CleanUp, cleaned, confidence
-from delineo.regions import cleaned_strips, highest
+from delineo.decision import TOUCHING, CleanUp, cleaned, confidence
+from delineo.polygons import polygons_of, simple_polygons
+from delineo.regions import cleaned_strips, count_regions, highest, outlines
 
 
 @given(
@@ -53,3 +57,35 @@ def test_highest_values_are_the_largest() -> None:
     values = np.random.default_rng(0).random((2, 50)).astype(np.float32)
     assert np.array_equal(np.sort(highest(values, 7), axis=1), np.sort(values, axis=1)[:, -7:])
     assert highest(values, 60).shape == (2, 50)
+
+
+@given(
+    seed=st.integers(0, 10_000), height=st.integers(1, 25), width=st.integers(1, 20),
+    density=st.sampled_from((0.0, 0.3, 0.45, 0.6, 0.9, 1.0)), strip=st.integers(1, 12),
+)  # fmt: skip
+def test_regions_are_counted_and_outlined_in_strips_as_whole(
+    seed: int, height: int, width: int, density: float, strip: int
+) -> None:
+    layer = np.random.default_rng(seed).random((height, width)) < density
+    numbers, count = ndimage.label(layer, TOUCHING)
+    whole = [numbers == number for number in range(1, count + 1)]
+
+    def strips() -> list[np.ndarray]:
+        return [layer[top : top + strip] for top in range(0, height, strip)]
+
+    assert count_regions(strips) == (layer.sum(), count)
+    found = sorted((each.pixels, polygons_of(each.corners)) for each in outlines(strips))
+    assert found == sorted((int(each.sum()), simple_polygons(each)) for each in whole)
+
+
+def test_a_region_is_done_as_soon_as_nothing_follows() -> None:
+    """What is in memory does not grow with the number of strips."""
+    seen = []
+
+    def strips() -> Iterator[np.ndarray]:
+        for number in range(50):
+            seen.append(number)
+            yield np.tile(np.array([[True, False, False]]), (1, 4)) & (number % 2 == 0)
+
+    after = [seen[-1] for _ in outlines(strips)]
+    assert after == [number for number in range(1, 50, 2) for _ in range(4)]

@@ -1,31 +1,22 @@
-"""TIFF, BigTIFF and GeoTIFF through rasterio: windows of them, and masks with their coordinates."""
+"""TIFF, BigTIFF and GeoTIFF through rasterio: windows of them."""
 
-import errno
-import shutil
 import struct
-import uuid
 import warnings
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from numpy import ndarray
 
 from ..errors import DataError
-from .palette import class_palette
-from .samples import IGNORE_INDEX
 
 LARGEST_IMAGE = 2**25
 """Pixels of a TIFF that is still an image like any other; larger ones are scans."""
-BLOCK = 256
-"""Side of the squares in which masks are stored."""
 CACHE_MB = 64
 _COORDINATES, _ORIENTATION = 34735, 274  # tags
-_WRITTEN_BY = "DELINEO"
 
 
 def is_scan(path: Path) -> bool:
@@ -51,6 +42,15 @@ def _header(path: Path) -> tuple[int, bool]:
             return page.imagelength * page.imagewidth, _COORDINATES in page.tags
     except (OSError, ValueError, IndexError, KeyError, TypeError, struct.error):
         return 0, False  # whoever reads it as an image says what is wrong
+
+
+def where_there_is_data(
+    path: Path, maps: Float[ndarray, "classes height width"]
+) -> Float[ndarray, "classes height width"]:
+    """Probabilities of a scan, 0 where it holds no data, so that nothing is found there."""
+    with open_raster(path) as raster:
+        valid = raster.valid(slice(0, raster.size[0]), slice(0, raster.size[1]))
+    return np.where(valid, maps, np.float32(0))
 
 
 class Raster:
@@ -100,7 +100,7 @@ class Raster:
         # colours of a palette have no mean
         how = Resampling.nearest if self._colors is not None else Resampling.bilinear
         options = {"window": window, "resampling": how}
-        with _named(self.path):
+        with naming_errors(self.path):
             pixels = self._dataset.read(
                 self._bands, out_shape=(len(self._bands), *shape) if shape else None, **options
             )
@@ -145,7 +145,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
     rasterio = _rasterio(path)
     _refuse_unreadable(path)
     with ExitStack() as stack:
-        with _named(path), _quiet():
+        with naming_errors(path), quietly():
             stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MB))
             dataset = stack.enter_context(rasterio.open(path, driver="GTiff"))
         if "complex" in dataset.dtypes[0]:
@@ -189,7 +189,7 @@ def _refuse_unreadable(path: Path) -> None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def naming_errors(path: Path) -> Iterator[None]:
     """rasterio's errors as a DataError that names the file."""
     from rasterio.errors import RasterioError
 
@@ -201,107 +201,10 @@ def _named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Files without coordinates are no reason to warn."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def refuse_to_replace(files: Sequence[Path]) -> None:
-    """Raises DataError where one of them is there and no mask that `write_rasters` wrote."""
-    import rasterio
-
-    for file in files:
-        if not file.exists():
-            continue
-        with _named(file), _quiet(), rasterio.open(file) as dataset:
-            if _WRITTEN_BY not in dataset.tags():
-                raise DataError(
-                    f"{file} is there already and no mask that predict wrote; choose another --out"
-                )
-
-
-Strips = Iterable[UInt8[ndarray, "layers height width"]]
-
-
-def write_rasters(raster: Raster, files: Sequence[Path], strips: Strips) -> None:
-    """Write masks, one file for each layer of `strips`, which are rows from top to bottom.
-
-    Tiled and compressed GeoTIFF, with the coordinates of `raster`, 255 for no data, and colours
-    where there is one file. All appear at the end, or none. Raises OSError where the disk is full,
-    DataError where they cannot be written otherwise.
-    """
-    parts = [file.with_name(f".{uuid.uuid4().hex}.tmp") for file in files]
-    try:
-        sums = _write(raster, parts, strips)
-        for part, own in zip(parts, sums, strict=True):
-            _check(part, own)
-        for part, file in zip(parts, files, strict=True):
-            part.replace(file)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
-
-
-Sums = list[tuple[int, int, int]]
-"""First and last row of each strip, and its checksum."""
-
-
-def _write(raster: Raster, parts: list[Path], strips: Strips) -> list[Sums]:
-    from rasterio.errors import RasterioError
-
-    sums: list[Sums] = [[] for _ in parts]
-    try:
-        with ExitStack() as stack:
-            opened = [stack.enter_context(_create(raster, part)) for part in parts]
-            if len(opened) == 1:
-                colors = np.frombuffer(class_palette(), np.uint8).reshape(-1, 3).tolist()
-                opened[0].write_colormap(1, dict(enumerate(map(tuple, colors))))
-            top = 0
-            for strip in strips:
-                window = ((top, top + strip.shape[1]), (0, strip.shape[2]))
-                for dataset, layer, own in zip(opened, strip, sums, strict=True):
-                    dataset.write(layer, 1, window=window)
-                    own.append((*window[0], zlib.crc32(np.ascontiguousarray(layer).data)))
-                top = window[0][1]
-    except RasterioError as error:
-        raise _unwritten(parts[0], str(error.__cause__ or error)) from error
-    return sums
-
-
-def _unwritten(part: Path, reason: str) -> Exception:
-    """GDAL does not say whether it was the room on the disk."""
-    text = f"the mask could not be written to {part.parent}: {reason}"
-    full = shutil.disk_usage(part.parent).free < BLOCK**2
-    return OSError(errno.ENOSPC, text) if full else DataError(f"{text}; is the disk in order?")
-
-
-@contextmanager
-def _create(raster: Raster, part: Path) -> Iterator[Any]:
-    import rasterio
-
-    height, width = raster.size
-    layout = {"driver": "GTiff", "count": 1, "dtype": "uint8", "height": height, "width": width}
-    form = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate"}
-    place = {**raster.place(), "nodata": IGNORE_INDEX}
-    with _quiet(), rasterio.open(part, "w", BIGTIFF="IF_SAFER", **layout, **form, **place) as new:
-        new.update_tags(**{_WRITTEN_BY: "mask"})
-        yield new
-
-
-def _check(part: Path, sums: Sums) -> None:
-    """GDAL may say nothing where the last blocks found no room on the disk."""
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    try:
-        with _quiet(), rasterio.open(part) as dataset:
-            for top, end, expected in sums:
-                rows = dataset.read(1, window=((top, end), (0, dataset.width)))
-                if zlib.crc32(rows) != expected:
-                    raise _unwritten(part, "what is on the disk is something else")
-    except RasterioError as error:
-        raise _unwritten(part, str(error.__cause__ or error)) from error

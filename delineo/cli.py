@@ -1,5 +1,6 @@
 """The command line: which commands there are, and how errors end them."""
 
+import errno
 from typing import Annotated, Any
 
 import typer
@@ -34,9 +35,9 @@ class Commands(TyperGroup):
             print_error(str(error))
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            print_error(f"{error.filename}: {error.strerror}")
+            print_error(_trouble(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print_error("interrupted; what was written so far is whole")
@@ -53,6 +54,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _trouble(error: OSError) -> str:
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return "the disk is full. What was written before is whole; make room and try again"
 
 
 def _version(asked: bool) -> bool:

@@ -1,9 +1,12 @@
 """Run: what a training leaves on disk, and the only place that knows its file names."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +19,12 @@ from torch import Tensor
 from .data.layouts import find_layout
 from .data.samples import DataFolder, Encoding
 from .decision import Decision
-from .errors import DataError, RunError
+from .errors import DataError, DiskFullError, RunError
 from .files import write_atomically
 from .machine import package_versions
 from .recipe import Recipe
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Run:
@@ -153,9 +158,10 @@ class Run:
         write_atomically(self.metrics_file, "".join(json.dumps(record) + "\n" for record in kept))
 
     def save_best(self, weights: dict[str, Tensor]) -> None:
-        """Write best.safetensors whole or not at all."""
+        """Write best.safetensors whole or not at all. Raises DiskFullError."""
         whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-        write_atomically(self.best_file, save(whole))
+        with self._room():
+            write_atomically(self.best_file, save(whole))
 
     def best_weights(self) -> dict[str, Tensor]:
         try:
@@ -166,13 +172,33 @@ class Run:
             raise RunError(f"{self.best_file} cannot be read ({error}); train again") from error
 
     def save_last(self, state: dict[str, Any]) -> None:
-        """Write last.pt whole or not at all."""
+        """Write last.pt whole or not at all. Raises DiskFullError."""
         part = self.last_file.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.last_file)
+        with self._room():
+            try:
+                with part.open("wb") as file:
+                    torch.save(state, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(self.last_file)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Turns the system's word for a full disk into a sentence."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            # torch.save hides what the system said behind an error of its own
+            said = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(said, OSError) or said.errno not in _NO_ROOM:
+                raise
+            raise DiskFullError(
+                f"{self.path}: the disk is full. What was written before is whole; make room, "
+                "then go on with train --resume"
+            ) from error
 
     def last(self) -> dict[str, Any] | None:
         """The state to resume from; None where none was written yet. Loading runs no code."""

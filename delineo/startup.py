@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from .data.check import Checkup, check_folder
 from .data.contents import Contents, class_frequencies, class_shares, read_contents
+from .data.findings import counted
 from .data.inferred import Inferred
 from .data.samples import DataFolder
 from .decision import Decision
@@ -48,13 +49,14 @@ def load_recipe(source: Path | str | Recipe, overrides: Sequence[str]) -> Recipe
 
 
 def resumed_recipe(out: Path, overrides: Sequence[str]) -> Recipe:
-    """The recipe of the run at `out`. Raises ConfigError for overrides: it goes on as it began."""
-    if overrides:
+    """The recipe of the run at `out`. Raises ConfigError for overrides that would change it."""
+    recipe = Run.open(out).recipe()
+    if recipe.override(overrides) != recipe:
         raise ConfigError(
-            f"--resume goes on with the settings of {out}, got also {' '.join(overrides)}; "
-            "leave them out, or start a new run with another --out"
+            f"--resume goes on with the settings of {out}, which {' '.join(overrides)} would "
+            "change; leave them out, or start a new run with another --out"
         )
-    return Run.open(out).recipe()
+    return recipe
 
 
 def launch(recipe: Recipe) -> Fabric:
@@ -93,7 +95,7 @@ def check_data(recipe: Recipe, progress: Progress) -> Checkup:
     errors = [finding for finding in checkup.findings if finding.severity == "error"]
     if errors or checkup.folder is None:
         raise DataError(
-            f"{recipe.data.path} has {len(errors)} error(s), listed above; "
+            f"{recipe.data.path} has {counted(len(errors), 'error')}, listed above; "
             "nothing was trained. `delineo check` shows them again"
         )
     for part in ("train", "val"):

@@ -1,6 +1,8 @@
 """The commands: what wrong usage gets, and what the right one prints and writes."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +130,17 @@ def test_a_place_that_cannot_be_written_is_no_bug(shapes: Path, tmp_path: Path):
     code, _, errors = cli("check", shapes, "--json", tmp_path / "file" / "check.json")
     assert code == 1
     assert f"error: {tmp_path / 'file'}" in errors
+
+
+def test_a_full_disk_is_no_bug(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    code, _, errors = cli("check", shapes, "--json", tmp_path / "check.json")
+    assert code == 1
+    assert "error: the disk is full. What was written before is whole; make room" in errors
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="session")

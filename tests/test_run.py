@@ -1,5 +1,6 @@
 """Run directories: never overwritten, whole after a kill, and they run no code."""
 
+import errno
 import json
 import os
 import pickle
@@ -10,7 +11,7 @@ import torch
 
 from delineo.data.samples import DataFolder, Encoding
 from delineo.decision import Decision
-from delineo.errors import ConfigError, DataError, RunError
+from delineo.errors import ConfigError, DataError, DiskFullError, RunError
 from delineo.files import write_atomically
 from delineo.machine import PACKAGES
 from delineo.recipe import Recipe
@@ -167,6 +168,44 @@ def test_the_state_comes_back(run: Run) -> None:
     assert saved["step"] == 3
     assert torch.equal(saved["network"]["weight"], torch.ones(2))
     assert not list(run.path.glob("*.part"))
+
+
+def test_a_full_disk_keeps_what_is_there_and_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.save_last({"step": 3})
+    run.save_best({"a": torch.ones(1)})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def hidden(*_: object) -> None:
+        """As torch.save tells it."""
+        try:
+            full()
+        except OSError:
+            raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904
+
+    for place, fails in (("os.fsync", full), ("torch.save", hidden)):
+        monkeypatch.setattr(place, fails)
+        with pytest.raises(DiskFullError, match=r"run: the disk is full.*make room.*--resume"):
+            run.save_last({"step": 4})
+    with pytest.raises(DiskFullError, match="the disk is full"):
+        run.save_best({"a": torch.zeros(1)})
+    assert not list(run.path.glob("*.part")) + list(run.path.glob("*.tmp"))
+    assert run.last() == {"step": 3}
+    assert torch.equal(run.best_weights()["a"], torch.ones(1))
+
+
+def test_other_troubles_of_saving_are_no_full_disk(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        run.save_last({"step": 4})
 
 
 class Trap:

@@ -83,6 +83,11 @@ def test_a_resumed_training_takes_no_other_settings(whole: Path, data: Path) -> 
         delineo.train(data, ["epochs=9"], out=whole, resume=True)
 
 
+def test_the_same_command_resumes(whole: Path, data: Path) -> None:
+    run = delineo.train(data, TINY, out=whole, resume=True)
+    assert run.path == whole
+
+
 def test_the_resolved_recipe_trains_the_same_weights(whole: Path, tmp_path: Path) -> None:
     delineo.train(whole / "recipe.yaml", out=tmp_path / "again")
     assert_same(whole, tmp_path / "again")

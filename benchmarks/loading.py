@@ -15,10 +15,12 @@ from statistics import median
 from common import SHARED, record
 
 from delineo.data.dataset import Batch
+from delineo.job import Job, make_batches, set_up
 from delineo.run import Run
 from delineo.startup import launch, load_recipe, start_run
+from delineo.state import State
 from delineo.timing import time_steps
-from delineo.training import Job, State, make_batches, set_up, train_step
+from delineo.training import train_step
 
 SETTINGS = ("data.image_size=[224,320]", "epochs=1", "batch_size=8")
 ROUNDS = 20

@@ -3,66 +3,36 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from .data.augmentation import recolor
-from .data.dataset import (
-    Batch,
-    BatchOrder,
-    TrainingWindows,
-    class_presence,
-    class_weights,
-    training_batches,
-)
+from .data.dataset import Batch
 from .data.randomness import derive_seed
-from .data.samples import DataFolder
 from .data.scaling import normalize
-from .decision import Decision
 from .errors import InterruptionError, TrainingError
-from .losses import LossFunction, build_loss
-from .machine import cache_bytes, default_workers, describe_machine, peak_memory_mb
+from .job import Job, make_batches, set_up
+from .machine import peak_memory_mb
 from .models import describe_start
-from .optim import build_optimizer, lr_factor
-from .pace import CHECK_EVERY, Pace
-from .prediction import ModelFactory, Predictor, build_network
+from .optim import lr_factor
+from .pace import CHECK_EVERY
+from .prediction import ModelFactory, Predictor
 from .progress import NoProgress, Progress
 from .recipe import Recipe
 from .run import Run
 from .startup import launch, load_recipe, resumed_recipe, start_run
-from .state import State, average_of
+from .state import State
 from .stopping import StopSignals
 from .timing import single_values_explained, time_steps
-from .validation import Validation, ValidationPart, validate
+from .validation import Validation, validate
 
 WORTH_SAYING = 0.1  # of all steps: smaller changes of the end are made in silence
 COLLAPSE_EPOCHS = 3  # one class everywhere for so many epochs is called out
-
-
-@dataclass
-class Job:
-    """What stays the same during a training."""
-
-    fabric: Fabric
-    recipe: Recipe
-    folder: DataFolder
-    run: Run
-    loss_function: LossFunction
-    predictor: Predictor
-    validation: ValidationPart
-    batch_size: int
-    pace: Pace
-    progress: Progress
-    started: float
-    """Clock reading when this process began; State.seconds is what earlier ones took."""
 
 
 def train(
@@ -98,7 +68,7 @@ def train(
     if resume:
         restore(job, state)
     elif model is None:
-        say(job, f"{recipe.model.name} starts {describe_start(recipe.model)}")
+        job.say(f"{recipe.model.name} starts {describe_start(recipe.model)}")
     job.progress.start("training", total=state.total_steps * job.batch_size)
     try:
         with StopSignals() as signals:
@@ -108,61 +78,6 @@ def train(
     return job.run
 
 
-def set_up(
-    fabric: Fabric,
-    recipe: Recipe,
-    folder: DataFolder,
-    run: Run,
-    model: ModelFactory | None,
-    progress: Progress,
-    started: float,
-) -> tuple[Job, State]:
-    """Network, optimiser, loss and validation part, ready for the first step."""
-    torch.manual_seed(recipe.seed)
-    network = build_network(recipe, folder, model)
-    optimizer = build_optimizer(network, recipe.optimizer)
-    average = average_of(fabric.to_device(network), recipe.ema)
-    wrapped, fabric_optimizer = fabric.setup(network, optimizer)
-    state = State(
-        network=network,
-        model=wrapped,
-        average=average,
-        optimizer=fabric_optimizer,
-        total_steps=recipe.total_steps(),
-        planned_steps=recipe.total_steps(),
-        precision=fabric.strategy.precision,
-    )
-    mine = folder.part("val")[fabric.global_rank :: fabric.world_size]
-    job = Job(
-        fabric=fabric,
-        recipe=recipe,
-        folder=folder,
-        run=run,
-        loss_function=build_loss(recipe.loss, folder.task),
-        # what `tune` may have written since must not change how a resumed training goes on
-        predictor=Predictor(
-            average.module.eval(), recipe, folder, Decision.default(folder.task, folder.classes)
-        ),
-        validation=ValidationPart(folder, mine, cache_bytes(0.1)),
-        batch_size=recipe.batch_size or 1,
-        pace=Pace(),
-        progress=progress,
-        started=started,
-    )
-    if fabric.is_global_zero:
-        run.write_environment(
-            {
-                **describe_machine(),
-                "device": str(fabric.device),
-                "processes": fabric.world_size,
-                "precision": job.predictor.precision,
-                "memory_format": "channels_last",
-                "seed": recipe.seed,
-            }
-        )
-    return job, state
-
-
 def restore(job: Job, state: State) -> None:
     """Go back to the last checkpoint; without one, to the beginning."""
     saved = job.run.last()
@@ -170,19 +85,11 @@ def restore(job: Job, state: State) -> None:
         state.load_state_dict(saved)
     if job.fabric.is_global_zero:
         job.run.forget_epochs_after(state.epoch)
-    say(
-        job,
+    job.say(
         f"{job.run.path} is finished already"
         if state.finished
         else f"resuming {job.run.path} at step {state.step} of {state.total_steps}",
     )
-
-
-def say(job: Job, text: str) -> None:
-    """Tell the person who watches, and train.log."""
-    job.progress.message(text)
-    if job.fabric.is_global_zero:
-        job.run.log(text)
 
 
 def fit(job: Job, state: State, signals: StopSignals) -> None:
@@ -285,33 +192,6 @@ def careful_step(job: Job, state: State, batch: Batch) -> float:
         ) from error
 
 
-def make_batches(job: Job, state: State) -> DataLoader:
-    """Training batches from the current step on, this process's share of each."""
-    recipe, fabric = job.recipe, job.fabric
-    samples = job.folder.part("train")
-    workers = default_workers() if recipe.data.workers is None else recipe.data.workers
-    windows = TrainingWindows(
-        job.folder,
-        samples,
-        recipe.data,
-        recipe.augmentation,
-        recipe.seed,
-        cache_bytes(0.3) if workers == 0 else 0,
-    )
-    order = BatchOrder(
-        len(samples),
-        job.batch_size,
-        recipe.seed,
-        state.step,
-        class_weights(class_presence(job.folder, samples), recipe.data.rare_classes)
-        if recipe.data.rare_classes
-        else None,
-        fabric.global_rank,
-        fabric.world_size,
-    )
-    return training_batches(windows, order, workers)
-
-
 def finish_epoch(job: Job, state: State) -> None:
     """Validate, log, keep the weights if they are the best, decide whether to go on."""
     recipe, started = job.recipe, time.monotonic()
@@ -329,23 +209,28 @@ def finish_epoch(job: Job, state: State) -> None:
     if job.fabric.is_global_zero:
         if better:
             job.run.save_best(state.average.module.state_dict())
-        job.run.log_epoch(
-            {
-                "epoch": state.epoch,
-                "step": state.step,
-                "loss": loss,
-                "lr": state.optimizer.param_groups[-1]["lr"],
-                "seconds": round(elapsed(job, state), 2),
-                "val": validation.to_json(),
-                "score": score,
-                "best": better,
-                "peak_memory_mb": round(peak_memory_mb()),
-            }
-        )
+        job.run.log_epoch(epoch_record(job, state, validation, loss, better))
     report_epoch(job, state, validation, loss, better)
     state.loss_sum, state.epoch_first_step = 0.0, state.step
     patient = recipe.patience is None or state.epochs_since_best < recipe.patience
     state.finished = state.step >= state.total_steps or not patient
+
+
+def epoch_record(
+    job: Job, state: State, validation: Validation, loss: float, better: bool
+) -> dict[str, Any]:
+    """What metrics.jsonl holds of an epoch."""
+    return {
+        "epoch": state.epoch,
+        "step": state.step,
+        "loss": loss,
+        "lr": state.optimizer.param_groups[-1]["lr"],
+        "seconds": round(elapsed(job, state), 2),
+        "val": validation.to_json(),
+        "score": validation.monitored(job.recipe.monitor),
+        "best": better,
+        "peak_memory_mb": round(peak_memory_mb()),
+    }
 
 
 def share_statistics(job: Job, state: State) -> None:
@@ -360,13 +245,12 @@ def report_epoch(job: Job, state: State, validation: Validation, loss: float, be
     epochs = -(-state.total_steps // job.recipe.steps_per_epoch())
     name = job.recipe.monitor
     score = "" if name == "loss" else f"  val {name} {validation.monitored(name):.4f}"
-    say(
-        job,
+    job.say(
         f"epoch {state.epoch}/{epochs}  loss {loss:.4f}  val loss {validation.loss:.4f}{score}"
         f"{'  best' if better else ''}",
     )
     if state.collapsed_epochs in (COLLAPSE_EPOCHS, 4 * COLLAPSE_EPOCHS):
-        say(job, validation.collapse_advice(state.collapsed_epochs))
+        job.say(validation.collapse_advice(state.collapsed_epochs))
 
 
 def keep_to_budget(job: Job, state: State) -> None:
@@ -386,7 +270,7 @@ def keep_to_budget(job: Job, state: State) -> None:
     if abs(fits - said) > WORTH_SAYING * job.recipe.total_steps():
         state.planned_steps = state.total_steps
         pace = "slower than planned" if fits < said else "quicker again"
-        say(job, f"{pace}: {fits} more steps instead of {said}, to keep the budget")
+        job.say(f"{pace}: {fits} more steps instead of {said}, to keep the budget")
 
 
 def elapsed(job: Job, state: State) -> float:

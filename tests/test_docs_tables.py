@@ -57,7 +57,7 @@ def test_constants_have_the_values_shown(name: str, value: str):
     assert getattr(import_module(f"delineo.{module}"), constant) == shown
 
 
-@pytest.mark.parametrize("module", ["planning", "pace"])
+@pytest.mark.parametrize("module", ["planning", "probe", "pace"])
 def test_all_constants_of_planning_are_shown(module: str):
     tree = ast.parse((ROOT / "delineo" / f"{module}.py").read_text())
     targets = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]

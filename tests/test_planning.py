@@ -14,16 +14,14 @@ from delineo.data.sizing import scaled_size
 from delineo.errors import ConfigError
 from delineo.planning import (
     LEAST_WINDOW_SIDE,
-    Probe,
     Timer,
     Timing,
     class_weights,
-    detail_kept,
     layer_weights,
     plan,
-    take_probe,
     window_size,
 )
+from delineo.probe import Probe, detail_kept, take_probe
 from delineo.recipe import Recipe
 
 PIXEL = 2e-7  # seconds of training per pixel: 13 ms for a window of 256 x 256

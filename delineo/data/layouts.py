@@ -40,10 +40,6 @@ class Layout:
     findings: tuple[Finding, ...] = ()
     """What is wrong with annotation files."""
 
-    @property
-    def unpaired(self) -> tuple[Path, ...]:
-        return self.unpaired_images + self.unpaired_masks
-
 
 def find_layout(path: Path) -> Layout:
     """The samples in a folder, and what is said of them.

@@ -296,7 +296,7 @@ DILATIONS = (1, 3, 15)
 def dilation() -> Figure:
     """The same nine weights, further and further apart."""
     side = 33
-    axes = _canvas(3 * side + 8, side + 7.5, unit=0.09)
+    axes = _canvas(3 * side + 8.8, side + 7.5, unit=0.09)
     for place, rate in enumerate(DILATIONS):
         left, middle = place * (side + 4), side // 2
         low, high = windows(side, 3, padding=rate, dilation=rate)

@@ -56,6 +56,14 @@ def test_the_script_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "new" / "pooling.svg").read_text().startswith("<?xml")
 
 
+def test_nothing_is_cut_off(figures: dict[str, Figure]) -> None:
+    for name, figure in figures.items():
+        for patch in figure.axes[0].patches:
+            box = patch.get_window_extent()
+            inside = figure.bbox.x0 <= box.x0, box.x1 <= figure.bbox.x1
+            assert all(inside) and figure.bbox.y0 <= box.y0 <= box.y1 <= figure.bbox.y1, name
+
+
 def test_convolution(figures: dict[str, Figure]) -> None:
     image, kernel, answer = SCRIPT["convolve"]()
     expected = [

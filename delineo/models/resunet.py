@@ -2,7 +2,8 @@
 
 Residual blocks of parallel dilated branches, fewer of them deeper; between levels convolutions of
 stride 2 down and 1x1 convolutions with plain upsampling up. The paper's table gives the stride-2
-convolutions a 1x1 kernel; its authors' program uses 3x3, which looks at every pixel, and so do we.
+convolutions a 1x1 kernel; its authors' program (feevos/resuneta) uses 3x3, which looks at every
+pixel, and so do we. The decoder's dilations mirror the encoder's.
 """
 
 from itertools import pairwise
@@ -23,7 +24,7 @@ _POOLING_GRIDS = (1, 2, 4, 8)
 
 
 class ResUNetConfig(Config):
-    """Settings of ResUNet; the defaults are the paper's d6."""
+    """Settings of ResUNet; the defaults are the paper's d6, but for its pyramid pooling."""
 
     name: Literal["resunet"] = "resunet"
     width: int = Field(default=32, ge=4)

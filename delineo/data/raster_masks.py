@@ -147,7 +147,13 @@ def _create(raster: Raster, part: Path, note: Certainty) -> Iterator[Any]:
 
     height, width = raster.size
     layout = {"driver": "GTiff", "count": 1, "dtype": "uint8", "height": height, "width": width}
-    form = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "deflate"}
+    form = {
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        "compress": "deflate",
+        "zlevel": 3,
+    }
     place = {**raster.place(), "nodata": IGNORE_INDEX}
     with quietly(), rasterio.open(part, "w", BIGTIFF="IF_SAFER", **layout, **form, **place) as new:
         new.update_tags(**{_WRITTEN_BY: "mask", _NOTE: json.dumps(note)})

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import RUNS, SHARED, delineo, record, train_and_test, tune_and_test
+from common import RESULTS, RUNS, SHARED, delineo, record, train_and_test, tune_and_test
 
 
 @dataclass(frozen=True)
@@ -106,18 +106,33 @@ def reproduce_grid(full: bool) -> None:
 
 
 def record_grid(full: bool) -> None:
-    """Record those cells of the grid that are finished, in comparison."""
+    """Record those cells of the grid that are finished, in comparison, beside those that another
+    call with the same settings has recorded.
+    """
     cells = sorted(file.parent for file in (RUNS / GRID).glob("*/evaluation-test.json"))
-    file = RUNS / f"{GRID}.json"
+    file, settings = RUNS / f"{GRID}.json", () if full else SMALL_GRID
     delineo("compare", *map(str, cells), "--json", str(file))
     comparison = json.loads(file.read_text())
     scores = {Path(name).name: each for name, each in comparison["scores"].items()}
     last = [(cell / "metrics.jsonl").read_text().splitlines()[-1] for cell in cells]
+    seconds, others = (
+        sum(json.loads(line)["seconds"] for line in last),
+        other_cells(settings, scores),
+    )
     figures = {
-        "train_seconds": round(sum(json.loads(line)["seconds"] for line in last), 1),
-        "comparison": {"scores": scores},
+        "train_seconds": round(others["train_seconds"] + seconds, 1),
+        "comparison": {"scores": dict(sorted({**others["scores"], **scores}.items()))},
     }
-    record_row(GRID, f"{GRID}.yaml", "ph2", () if full else SMALL_GRID, figures)
+    record_row(GRID, f"{GRID}.yaml", "ph2", settings, figures)
+
+
+def other_cells(settings: tuple[str, ...], scores: dict[str, Any]) -> dict[str, Any]:
+    """What was recorded, if none of its cells is among `scores`."""
+    file = RESULTS / f"reproduce-{GRID}.json"
+    figures = json.loads(file.read_text())["figures"] if file.exists() else {"settings": None}
+    if figures["settings"] != list(settings) or scores.keys() & figures["comparison"]["scores"]:
+        return {"train_seconds": 0, "scores": {}}
+    return {"train_seconds": figures["train_seconds"], **figures["comparison"]}
 
 
 def record_row(

@@ -115,10 +115,8 @@ def record_grid(full: bool) -> None:
     comparison = json.loads(file.read_text())
     scores = {Path(name).name: each for name, each in comparison["scores"].items()}
     last = [(cell / "metrics.jsonl").read_text().splitlines()[-1] for cell in cells]
-    seconds, others = (
-        sum(json.loads(line)["seconds"] for line in last),
-        other_cells(settings, scores),
-    )
+    seconds = sum(json.loads(line)["seconds"] for line in last)
+    others = other_cells(settings, scores)
     figures = {
         "train_seconds": round(others["train_seconds"] + seconds, 1),
         "comparison": {"scores": dict(sorted({**others["scores"], **scores}.items()))},
@@ -129,10 +127,12 @@ def record_grid(full: bool) -> None:
 def other_cells(settings: tuple[str, ...], scores: dict[str, Any]) -> dict[str, Any]:
     """What was recorded, if none of its cells is among `scores`."""
     file = RESULTS / f"reproduce-{GRID}.json"
-    figures = json.loads(file.read_text())["figures"] if file.exists() else {"settings": None}
-    if figures["settings"] != list(settings) or scores.keys() & figures["comparison"]["scores"]:
-        return {"train_seconds": 0, "scores": {}}
-    return {"train_seconds": figures["train_seconds"], **figures["comparison"]}
+    if file.exists():
+        figures = json.loads(file.read_text())["figures"]
+        cells = figures["comparison"]["scores"]
+        if figures["settings"] == list(settings) and not scores.keys() & cells.keys():
+            return {"train_seconds": figures["train_seconds"], "scores": cells}
+    return {"train_seconds": 0, "scores": {}}
 
 
 def record_row(

@@ -93,9 +93,21 @@ def tables() -> str:
     lines += _tgs_lines(results)
     lines += _tiles_lines(results)
     lines += _class_lines(results)
-    commands = [results[n]["figures"].get("command") for n in results if n.startswith("reproduce-")]
-    lines += ["", "### Commands", "", "```text", *filter(None, commands), "```"]
+    lines += ["", "### Commands", "", "`delineo evaluate RUN` scores what `train` has made."]
+    lines += ["", "```text", *_commands(results), "```"]
     return "\n".join(lines)
+
+
+def _commands(results: dict[str, Any]) -> list[str]:
+    """What repeats each row that is recorded, the grid last."""
+    names = [*(line.result for line in LINES), "reproduce-ph2_comparison"]
+    return [_command(name, results[name]["figures"]) for name in names if name in results]
+
+
+def _command(name: str, figures: dict[str, Any]) -> str:
+    """Of a recipe as it was recorded; of the defaults from data and settings."""
+    data, settings = f"../shared/data/{figures.get('data')}", " ".join(figures["settings"])
+    return figures.get("command") or f"delineo train {data} {settings} --out runs/{name}"
 
 
 def _row(line: Line, result: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from .errors import ConfigError, DelineoError, RunError
 from .files import sha256_of, write_atomically
+from .origins import Model, Origin
 from .progress import NoProgress, Progress
 from .runtime import (
     EXPORTS,
@@ -31,6 +32,8 @@ from .runtime import (
 Runtime = Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"]
 RUN_FILES = ("recipe.yaml", "dataset.json")
 """What tells a run; module `run` knows all of its files, and brings PyTorch."""
+DECIDING_FILES = ("best.safetensors", "decision.json", "recipe.yaml")
+"""What decides the predictions of a run, as `export.source_of` has it."""
 REFUSED_FILE = "refused.json"
 """In RUN/exports: which formats could not be had from which weights, and why."""
 WORTH_IMAGES, WORTH_BYTES = 50, 100_000_000
@@ -168,6 +171,23 @@ def _note_refusal(run: Path, wanted: Format, note: dict[str, Any]) -> None:
     file = run / EXPORTS / REFUSED_FILE
     file.parent.mkdir(exist_ok=True)
     write_atomically(file, json.dumps({**_refusals(run), wanted: note}, indent=1))
+
+
+def origin_of(
+    paths: Sequence[Path], augmentations: Sequence[str], runtime: Runtime = "auto"
+) -> Origin:
+    """What predictions with these runs and exports depend on."""
+    models = tuple(Model(path=str(path), files=_sources(path)) for path in paths)
+    return Origin(models=models, tta=tuple(augmentations), runtime=runtime)
+
+
+def _sources(path: Path) -> dict[str, str]:
+    """Of a run what an export notes of it; of an export that, and its format."""
+    if is_export(path):
+        record = read_record(path)
+        return {**record.source, "format": record.format}
+    digests = {name: sha256_of(path / name) for name in DECIDING_FILES}
+    return {name: digest for name, digest in digests.items() if digest}
 
 
 def leading_models(paths: Sequence[str | Path]) -> list[Path]:

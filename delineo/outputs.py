@@ -1,6 +1,5 @@
 """What `predict` leaves on disk: masks, pictures, probabilities, annotations and tables."""
 
-import errno
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import areas, objects
+from . import areas, objects, origins
 from .data.geotags import read_placement
 from .data.images import read_image, write_image, write_probabilities
 from .data.rasters import is_large, where_there_is_data
@@ -18,15 +17,15 @@ from .data.submission import Submission, object_layers, object_names
 from .decision import decide
 from .drawing import displayable, draw_classes, draw_overlay
 from .errors import DataError, DiskFullError, ShapeError
-from .files import write_atomically
+from .files import disk_is_full, write_atomically
 from .inputs import find_images
 from .maskfiles import Finished, read_finished, read_scan, write_masks
+from .origins import Origin
 from .pipeline import in_thread
 from .progress import NoProgress, Progress
 from .runtime import MaskPredictor
-from .targets import Target, Wanted, file_names, label_file, name_targets
+from .targets import Target, Wanted, all_there, file_names, label_file, name_targets
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 TableWriter = Callable[[Path, Iterable[Finished]], None]
 
 
@@ -60,22 +59,26 @@ def predict_files(
     wanted: Wanted = Wanted(),
     progress: Progress | None = None,
     resume: bool = False,
+    origin: Origin | None = None,
 ) -> Predictions:
     """Predict image files, folders, patterns and lists, as `find_images` takes them, into `out`.
 
     STEM.png holds class indices at the image's size; multi-label: STEM_CLASS.png, 0 or 255.
     An image that cannot be read is skipped and listed; with `resume`, one that has all its files is
-    kept. Raises ConfigError where there is no image, where one would be overwritten, or where what
-    is wanted does not fit the model, and DiskFullError.
+    kept, if it was predicted since `out` notes that `origin`. Raises ConfigError where there is no
+    image, where one would be overwritten, where what is wanted does not fit the model, or where
+    `out` notes another origin, and DiskFullError.
     """
     progress, result = progress or NoProgress(), Predictions()
     targets = name_targets(find_images(images, out), out, predictor, wanted)
     tables = _tables(predictor, wanted, out, targets)
-    kept = {target for target in targets if resume and target.is_finished()}
+    with _room_in(out):
+        since = _kept_since(out, resume, origin)
+    kept = {target for target in targets if since is not None and target.is_finished(since)}
     result.kept = [target.image for target in targets if target in kept]
     todo = [target for target in targets if target not in kept]
     with _room_in(out):
-        result.failed = _predict(predictor, todo, out, wanted, progress, resume)
+        result.failed = _predict(predictor, todo, out, wanted, progress, since)
     done = [target for target in targets if target.image not in result.failed]
     result.done = [target.image for target in done]
     if done:
@@ -85,13 +88,23 @@ def predict_files(
     return result
 
 
+def _kept_since(out: Path, resume: bool, origin: Origin | None) -> int | None:
+    """From when on files in `out` are kept, in nanoseconds; None: they are not."""
+    if origin is None:
+        return 0 if resume else None
+    since = origins.begun(out, origin) if resume else None
+    if since is None:
+        origins.begin(out, origin)
+    return since
+
+
 def _predict(
     predictor: MaskPredictor,
     todo: list[Target],
     out: Path,
     wanted: Wanted,
     progress: Progress,
-    resume: bool,
+    since: int | None,
 ) -> dict[Path, str]:
     """Read, predict and write at the same time; the images that failed, with the reason."""
 
@@ -107,7 +120,7 @@ def _predict(
     progress.start("predicting", total=len(todo))
     failed: dict[Path, str] = {}
     read = in_thread(partial(_read, wanted), todo)
-    inferred = (_infer(predictor, job, wanted, progress, resume) for job in read)
+    inferred = (_infer(predictor, job, wanted, progress, since) for job in read)
     for job in in_thread(write, inferred, ahead=1):
         if job.failure:
             failed[job.target.image] = job.failure
@@ -127,13 +140,13 @@ def _read(wanted: Wanted, target: Target) -> _Job:
 
 
 def _infer(
-    predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress, resume: bool
+    predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress, since: int | None
 ) -> _Job:
     if job.failure:
         return job
     try:
         if job.target.scan:
-            _predict_scan(predictor, job, wanted, progress, resume)
+            _predict_scan(predictor, job, wanted, progress, since)
         if job.image is None:
             return job
         refuse_bands(job.target.image, job.image.shape[2], predictor.channels)
@@ -147,16 +160,16 @@ def _infer(
 
 
 def _predict_scan(
-    predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress, resume: bool
+    predictor: MaskPredictor, job: _Job, wanted: Wanted, progress: Progress, since: int | None
 ) -> None:
-    """Write its masks; with `resume`, those that are there stay."""
+    """Write its masks, unless they are there `since`."""
     if job.image is None and not wanted.of_masks_alone:
         raise DataError(
             f"{job.target.image} is predicted in windows, and can have its mask, --format geojson "
             "and --table: leave out the options for pictures, probabilities, run lengths and other "
             "formats, or give it in a command of its own"
         )
-    if resume and all(file.exists() for file in job.target.scan):
+    if since is not None and all_there(job.target.scan, since):
         return
     from .scans import predict_scan
 
@@ -266,7 +279,7 @@ def _room_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if not disk_is_full(error):
             raise
         raise DiskFullError(
             f"{folder}: the disk is full. What was written is whole; make room, then go on with "

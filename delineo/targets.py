@@ -68,8 +68,13 @@ class Target(NamedTuple):
     scan: tuple[Path, ...] = ()
     """Its masks as GeoTIFF, where it is a scan."""
 
-    def is_finished(self) -> bool:
-        return all(file.exists() for file in self.files)
+    def is_finished(self, since: int) -> bool:
+        return all_there(self.files, since)
+
+
+def all_there(files: Iterable[Path], since: int) -> bool:
+    """Whether all exist, and were written at that time or later, in nanoseconds."""
+    return all(file.exists() and file.stat().st_mtime_ns >= since for file in files)
 
 
 def name_targets(

@@ -15,6 +15,7 @@ from PIL import Image
 import delineo
 from delineo import certificate, forms
 from delineo.errors import ConfigError, RunError
+from delineo.export import source_of
 from delineo.forms import WORTH_IMAGES, fresh_export, open_predictor, worth_exporting
 from delineo.prediction import Predictor
 from delineo.progress import NoProgress
@@ -223,3 +224,16 @@ def test_the_command_takes_a_runtime(run: Path, trained: Path, tmp_path: Path) -
     code, _, errors = cli("predict", run, image(trained), "--out", out, "--runtime", "onnx")
     assert code == 0, errors
     assert (run / "exports/onnx/certificate.json").exists()
+
+
+def test_what_a_run_is_known_by_is_what_its_exports_note(run: Path) -> None:
+    origin = forms.origin_of([run], ["mirror"], "torch")
+    (model,) = origin.models
+    assert model.files == source_of(Run.open(run))
+    assert str(origin) == f"{run} --tta mirror --runtime torch"
+    exported = {"format": "onnx", "task": "binary", "classes": ["disc"], "source": model.files}
+    sizes = {"channels": 3, "pixels": "uint8", "image_size": [32, 32], "scale": 1, "smallest": 1}
+    decision = json.loads((run / "decision.json").read_text())
+    (run / "export.json").write_text(json.dumps({**exported, **sizes, "decision": decision}))
+    (model,) = forms.origin_of([run], []).models
+    assert model.files == {**source_of(Run.open(run)), "format": "onnx"}

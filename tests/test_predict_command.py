@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from delineo import outputs
 from delineo.cli import app
 from delineo.data.samples import Task
+from delineo.errors import ConfigError
+from delineo.origins import NOTE, Model, Origin, begin, begun
 from delineo.prediction import Predictor
 
 Predict = Callable[..., tuple[int, str]]
@@ -130,6 +133,67 @@ def test_without_resume_all_is_done_anew(predict: Predict, monkeypatch: pytest.M
     assert counting.seen == 4
     assert "2 masks in out, 2 of them from before" in predict("photos", "--resume")[1]
     assert counting.seen == 4
+
+
+@pytest.fixture
+def decision(predict: Predict) -> Path:
+    """A file of the run, changed as `tune` changes it; `a.png` and `b.png` are predicted."""
+    file = Path("run", "decision.json")
+    file.parent.mkdir()
+    file.write_text("first")
+    photos("a.png", "b.png")
+    assert predict("photos")[0] == 0
+    return file
+
+
+def test_what_another_decision_left_is_refused(predict: Predict, decision: Path) -> None:
+    before = contents(Path("out"))
+    decision.write_text("second")
+    code, said = predict("photos", "--resume")
+    assert code == 2
+    assert "out was predicted with run, of which decision.json changed since;" in said
+    assert "without --resume, or choose another --out" in said
+    assert contents(Path("out")) == before
+    decision.write_text("first")
+    assert "2 of them from before" in predict("photos", "--resume")[1]
+    code, said = predict("photos", "--resume", "--tta", "mirror")
+    assert code == 2
+    assert "predicted with run, and this is run --tta mirror;" in said
+
+
+def test_masks_from_before_a_change_are_not_kept_after_it(
+    predict: Predict, decision: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the second prediction was stopped before it came to them."""
+    decision.write_text("second")
+    infer = outputs._infer
+
+    def interrupted(predictor: Predictor, job: outputs._Job, *rest: Any) -> object:
+        if job.target.image.name == "b.png":
+            raise KeyboardInterrupt
+        return infer(predictor, job, *rest)
+
+    monkeypatch.setattr(outputs, "_infer", interrupted)
+    assert predict("photos")[0] == 130
+    monkeypatch.setattr(outputs, "_infer", infer)
+    assert "2 masks in out, 1 of them from before" in predict("photos", "--resume")[1]
+
+
+def test_masks_of_unknown_origin_are_not_kept(predict: Predict, decision: Path) -> None:
+    Path("out", NOTE).write_text("{")
+    assert "2 masks in out, 0 of them from before" in predict("photos", "--resume")[1]
+    assert "2 masks in out, 2 of them from before" in predict("photos", "--resume")[1]
+
+
+def test_a_run_and_its_exports_are_told_apart_and_paths_do_not_matter(tmp_path: Path) -> None:
+    here = Origin(models=(Model(path="a", files={"best.safetensors": "1"}),))
+    there = Origin(models=(Model(path="b", files={"best.safetensors": "1"}),))
+    export = Origin(models=(Model(path="c", files={"best.safetensors": "1", "format": "onnx"}),))
+    begin(tmp_path, here)
+    assert begun(tmp_path, there) == (tmp_path / NOTE).stat().st_mtime_ns
+    for other in (export, Origin(models=here.models * 2)):
+        with pytest.raises(ConfigError, match=f"predicted with a, and this is {other};"):
+            begun(tmp_path, other)
 
 
 def test_a_kept_mask_of_another_model_is_not_put_into_a_table(predict: Predict) -> None:
@@ -246,13 +310,13 @@ def test_nothing_readable_leaves_no_table(predict: Predict) -> None:
 def test_a_full_disk_stops_with_a_sentence(
     predict: Predict, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """The disk takes three files and a half."""
+    """The disk takes the note of what is predicted with, three files and a half."""
     folder = photos("a.png", "b.png", "c.png", "d.png")
     sync, synced = os.fsync, []
 
     def full(file: int) -> None:
         synced.append(1)
-        if len(synced) > 3:
+        if len(synced) > 4:
             raise OSError(number, os.strerror(number))
         sync(file)
 
@@ -277,7 +341,7 @@ def test_a_disk_that_fills_up_with_a_table_names_its_folder(
 
     def full(file: int) -> None:
         synced.append(1)
-        if len(synced) > 1:
+        if len(synced) > 2:
             raise OSError(errno.ENOSPC, "no space")
         sync(file)
 

@@ -50,7 +50,7 @@ def predict(
         typer.Option(metavar="FILE", help="Also areas and counts as .csv or .parquet."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip images that have all their files in DIR.")
+        bool, typer.Option("--resume", help="Skip images that this model has finished in DIR.")
     ] = False,
     tta: Augmentations = None,
     runtime: Annotated[
@@ -64,7 +64,7 @@ def predict(
 ) -> None:
     """Write a mask for each image, at the image's own size."""
     from ..ensemble import as_augmentations, combine
-    from ..forms import open_predictor
+    from ..forms import open_predictor, origin_of
     from ..inputs import find_images
     from ..outputs import predict_files
     from ..progress import show_progress
@@ -79,7 +79,8 @@ def predict(
         predictor = combine(members, as_augmentations(tta or []))
         if len(runs) > 1:
             progress.message(f"{len(runs)} runs: the mean of probabilities and of decisions")
-        predictions = predict_files(predictor, images, out, wanted, progress, resume)
+        origin = origin_of(runs, tta or [], runtime)
+        predictions = predict_files(predictor, images, out, wanted, progress, resume, origin)
     _report(predictions, out, resume, json_file)
 
 

@@ -1,25 +1,14 @@
 """The command line: which commands there are, and how errors end them."""
 
-import errno
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from .commands import (
-    check,
-    compare,
-    demo,
-    evaluate,
-    export,
-    models,
-    predict,
-    report,
-    train,
-    tune,
-)
+from .commands import check, compare, demo, evaluate, export, models, predict, report, train, tune
 from .commands.console import print_error
 from .errors import ConfigError, DelineoError
+from .files import disk_is_full
 
 
 class Commands(TyperGroup):
@@ -35,7 +24,7 @@ class Commands(TyperGroup):
             print_error(str(error))
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.filename is None and not disk_is_full(error):
                 raise
             print_error(_trouble(error))
             raise typer.Exit(1) from error

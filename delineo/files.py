@@ -1,5 +1,6 @@
 """Files that are whole or not there: what is written replaces the old file in one step."""
 
+import errno
 import hashlib
 import os
 import uuid
@@ -31,6 +32,11 @@ def open_atomically(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what the system says: no room is left, or a quota is used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def sha256_of(path: Path) -> str | None:

@@ -1,8 +1,6 @@
 """Run: what a training leaves on disk, and the only place that knows its file names."""
 
-import errno
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,11 +18,9 @@ from .data.layouts import find_layout
 from .data.samples import DataFolder, Encoding
 from .decision import Decision
 from .errors import DataError, DiskFullError, RunError
-from .files import write_atomically
+from .files import disk_is_full, open_atomically, write_atomically
 from .machine import package_versions
 from .recipe import Recipe
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Run:
@@ -173,17 +169,8 @@ class Run:
 
     def save_last(self, state: dict[str, Any]) -> None:
         """Write last.pt whole or not at all. Raises DiskFullError."""
-        part = self.last_file.with_suffix(".part")
-        with self._room():
-            try:
-                with part.open("wb") as file:
-                    torch.save(state, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(self.last_file)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+        with self._room(), open_atomically(self.last_file) as file:
+            torch.save(state, file)
 
     @contextmanager
     def _room(self) -> Iterator[None]:
@@ -193,7 +180,7 @@ class Run:
         except (OSError, RuntimeError) as error:
             # torch.save hides what the system said behind an error of its own
             said = error if isinstance(error, OSError) else error.__context__
-            if not isinstance(said, OSError) or said.errno not in _NO_ROOM:
+            if not disk_is_full(said):
                 raise
             raise DiskFullError(
                 f"{self.path}: the disk is full. What was written before is whole; make room, "

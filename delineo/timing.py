@@ -11,7 +11,7 @@ from torch import nn
 from .data.samples import DataFolder
 from .data.scaling import normalize
 from .decision import Decision
-from .errors import ConfigError
+from .errors import ConfigError, TrainingError
 from .losses import build_loss
 from .planning import Timing
 from .prediction import ModelFactory, Predictor, build_network
@@ -55,7 +55,7 @@ def _time_training(
         optimizer.zero_grad()
 
     network.train()
-    with single_values_explained(recipe):
+    with single_values_explained(recipe), memory_explained(recipe, "while timing steps"):
         return _least_seconds(step, WARM_UP, TIMED) / recipe.batch_size
 
 
@@ -72,6 +72,20 @@ def single_values_explained(recipe: Recipe) -> Iterator[None]:
             f"batch_size={recipe.batch_size} with windows of {height} x {width} leaves batch norm "
             "one value per channel to take the variance of; raise batch_size to 2 or more, or "
             "data.image_size"
+        ) from error
+
+
+@contextmanager
+def memory_explained(recipe: Recipe, when: str) -> Iterator[None]:
+    """Turns running out of memory into TrainingError that names the settings to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise TrainingError(
+            f"memory ran out {when}; lower batch_size (now {recipe.batch_size}) or "
+            f"data.image_size (now {list(recipe.data.image_size or ())})"
         ) from error
 
 

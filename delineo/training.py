@@ -28,7 +28,7 @@ from .run import Run
 from .startup import launch, load_recipe, resumed_recipe, start_run
 from .state import State
 from .stopping import StopSignals
-from .timing import single_values_explained, time_steps
+from .timing import memory_explained, single_values_explained, time_steps
 from .validation import Validation, validate
 
 WORTH_SAYING = 0.1  # of all steps: smaller changes of the end are made in silence
@@ -172,23 +172,17 @@ def network_input(
 def careful_step(job: Job, state: State, batch: Batch) -> float:
     """train_step, with what goes wrong explained."""
     try:
-        with single_values_explained(job.recipe):
+        when = f"at step {state.step + 1}"
+        with single_values_explained(job.recipe), memory_explained(job.recipe, when):
             return train_step(job, state, batch)
     except FloatingPointError as error:
         samples = job.folder.part("train")
         files = ", ".join(str(samples[index].image) for index in batch.indices.tolist())
+        kept = job.run.best_file
+        best = f"the best weights so far are kept in {kept}. " if kept.exists() else ""
         raise TrainingError(
-            f"{error} at step {state.step + 1}; the best weights so far are kept in "
-            f"{job.run.best_file}. Look at the images of this batch: {files}. If they are fine, "
-            "lower optimizer.lr or set precision=fp32"
-        ) from error
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
-            raise
-        size = job.recipe.data.image_size
-        raise TrainingError(
-            f"memory ran out at step {state.step + 1}; lower batch_size (now "
-            f"{job.recipe.batch_size}) or data.image_size (now {list(size or ())})"
+            f"{error} at step {state.step + 1}; {best}Look at the images of this "
+            f"batch: {files}. If they are fine, lower optimizer.lr or set precision=fp32"
         ) from error
 
 
@@ -196,7 +190,8 @@ def finish_epoch(job: Job, state: State) -> None:
     """Validate, log, keep the weights if they are the best, decide whether to go on."""
     recipe, started = job.recipe, time.monotonic()
     share_statistics(job, state)
-    validation = validate(job.predictor, job.validation, job.loss_function, job.fabric)
+    with memory_explained(recipe, f"while validating after step {state.step}"):
+        validation = validate(job.predictor, job.validation, job.loss_function, job.fabric)
     job.pace.saw_validation(time.monotonic() - started)
     loss = state.loss_sum / (state.step - state.epoch_first_step)
     score = validation.monitored(recipe.monitor)

@@ -185,17 +185,48 @@ def test_data_with_errors_trains_nothing(make_shapes: MakeShapes, tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_not_finite_names_the_files(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_a_loss_that_is_not_finite_names_the_files(data: Path, tmp_path: Path, later: bool) -> None:
+    validated = [not later]
+
     class Broken(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.scale = nn.Parameter(torch.ones(()))
 
         def forward(self, images: Tensor) -> Tensor:
-            return images.mean(1, keepdim=True) * self.scale * float("nan")
+            validated.append(not self.training)
+            value = float("nan") if self.training and any(validated) else 1.0
+            return images.mean(1, keepdim=True) * self.scale * value
 
-    with pytest.raises(TrainingError, match=r"disc\d+\.png"):
+    with pytest.raises(TrainingError, match=r"disc\d+\.png") as raised:
         delineo.train(data, TINY, out=tmp_path / "run", model=lambda _, __: Broken())
+    assert ("best weights so far are kept in" in str(raised.value)) == later
+
+    assert (tmp_path / "run" / "best.safetensors").exists() == later
+
+
+@pytest.mark.parametrize(
+    ("where", "said", "more"),
+    [
+        ("training", "at step 1", ()),
+        ("validation", "while validating after step 4", ()),
+        ("training", "while timing steps", ("epochs=null", "budget=20s")),
+    ],
+)
+def test_memory_that_runs_out_names_what_to_lower(
+    data: Path, tmp_path: Path, where: str, said: str, more: tuple[str, ...]
+) -> None:
+    class Huge(nn.Conv2d):
+        def forward(self, images: Tensor) -> Tensor:
+            if self.training == (where == "training"):
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 TB")
+            return super().forward(images)
+
+    remedy = r"lower batch_size \(now 4\) or data.image_size \(now \[32, 32\]\)"
+    settings, out = (*TINY, *more), tmp_path / "run"
+    with pytest.raises(TrainingError, match=f"memory ran out {said}; {remedy}"):
+        delineo.train(data, settings, out=out, model=lambda i, o: Huge(i, o, 1))
 
 
 def test_a_network_of_your_own_is_trained_and_used(data: Path, tmp_path: Path) -> None:

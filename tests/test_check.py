@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineo.data import Finding, check_folder, open_folder
-from delineo.data.check import Checkup
+from delineo.data.check import Checkup, check_folder, open_folder
+from delineo.data.findings import Finding
 from delineo.errors import ConfigError, DataError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
@@ -268,6 +268,40 @@ def test_foreground_written_in_two_ways_is_warned_of(shapes):
     finding = found(check_folder(shapes), "mixed-mask-values")
     assert finding.files == ("masks/disc02.png",)
     assert "1 in 1 and 255 in 47" in finding.message
+
+
+def test_resized_masks_of_several_classes_are_an_error_that_names_them(shapes):
+    """Classes 0, 100 and 200 run over all values between along edges: not 201 classes."""
+
+    def resized(mask: np.ndarray) -> np.ndarray:
+        small = Image.fromarray(mask).resize((16, 12), Image.Resampling.BILINEAR)
+        return np.array(small.resize((64, 48), Image.Resampling.BILINEAR))
+
+    def drawn(mask: np.ndarray) -> np.ndarray:
+        classes = in_two_classes(mask)
+        classes[:, :20] = 1
+        return resized(classes * 100)
+
+    rewrite_masks(shapes, drawn)
+    checkup = check_folder(shapes)
+    assert not checkup.ok
+    finding = found(checkup, "unclear-masks")
+    assert "look like no classes" in finding.message
+    assert "number single objects" in finding.message
+    assert len(finding.files) > 24
+    most = mask_file(shapes, 0).parent / Path(finding.files[0]).name
+    assert len(np.unique(read(most))) == max(
+        len(np.unique(read(path))) for path in (shapes / "masks").iterdir()
+    )
+
+
+def test_one_photograph_among_colour_masks_is_named(shapes):
+    colors = np.array([(0, 0, 0), (255, 0, 0), (0, 255, 0)], np.uint8)
+    rewrite_masks(shapes, lambda mask: colors[in_two_classes(mask)])
+    rewrite(mask_file(shapes, 7), lambda _: read(image_file(shapes, 7)))
+    finding = found(check_folder(shapes), "unclear-masks")
+    assert finding.files == ("masks/disc07.png",)
+    assert finding.text().endswith("Most values are in: masks/disc07.png")
 
 
 def test_photographs_in_place_of_masks_are_an_error_and_no_traceback(shapes):

@@ -157,6 +157,20 @@ def test_resized_edges_are_cut_at_the_middle(tmp_path: Path) -> None:
     assert set(np.unique(read_all(folder)["a"])) == {0, 1}
 
 
+def test_many_numbered_classes_of_which_a_mask_shows_a_few(tmp_path: Path) -> None:
+    """150 classes, as in ADE20K; the same values all in one mask are no classes."""
+    masks = {
+        f"{first}": np.arange(first, first + 10, dtype=np.uint8).repeat(77)[:768].reshape(SIZE)
+        for first in range(0, 150, 10)
+    }
+    save(tmp_path / "few", masks)
+    _, _, (task, classes, _, _), _ = look(tmp_path / "few")
+    assert (task, len(classes)) == ("multiclass", 150)
+    save(tmp_path / "all", {"a": np.arange(768).reshape(SIZE).astype(np.uint8) % 150})
+    with pytest.raises(DataError, match=r"150 different values.*look like no classes"):
+        look(tmp_path / "all")
+
+
 def test_photographs_are_no_masks(tmp_path: Path) -> None:
     save(tmp_path, {"a": np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)})
     with pytest.raises(DataError, match=r"look like no classes.*dataset.yaml"):

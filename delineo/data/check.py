@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import AnnotationError, ConfigError, DataError
 from ..progress import Progress
-from .check_files import common_channels, file_findings
+from .check_files import common_channels, file_findings, relative
 from .check_masks import Known, mask_findings
 from .check_parts import class_findings, copy_findings, group_findings, size_findings
 from .contents import Contents, read_contents, stratification_labels
@@ -18,6 +18,7 @@ from .findings import Finding, counted, sort_findings
 from .groups import guess_groups, kept_together
 from .inferred import Inferred, infer_encoding
 from .layouts import Layout, find_layout
+from .mask_values import MOST_IN_ONE
 from .samples import DataFolder
 from .scan import scan
 from .splits import Splits, complete, examine_given, make_splits, read_given
@@ -90,11 +91,24 @@ def check_folder(path: Path | str, progress: Progress | None = None) -> Checkup:
     try:
         inferred = infer_encoding(layout, facts)
     except (DataError, ConfigError) as error:
-        findings.append(Finding("unclear-masks", "error", str(error)))
+        findings.append(_unclear_masks(layout, facts, error))
         return Checkup(
             root, layout.name, None, sort_findings(findings), layout.notes, {}, "", facts
         )
     return _examine(layout, facts, inferred, findings)
+
+
+def _unclear_masks(
+    layout: Layout, facts: Mapping[str, Facts], error: DataError | ConfigError
+) -> Finding:
+    """What is unclear, and where the masks are whose values are too many for classes."""
+    masks = [mask for known in facts.values() for mask in known.masks if mask.path]
+    crowded = [mask for mask in masks if len(mask.values) + len(mask.colors) > MOST_IN_ONE]
+    if not crowded or isinstance(error, ConfigError):
+        return Finding("unclear-masks", "error", str(error))
+    crowded.sort(key=lambda mask: -len(mask.values) - len(mask.colors))
+    files = relative(layout.root, (mask.path for mask in crowded if mask.path))
+    return Finding("unclear-masks", "error", f"{error}. Most values are in", files)
 
 
 def _examine(

@@ -25,9 +25,9 @@ def copy_findings(
     """Exact and near-duplicates, across parts and within one."""
     part_of = parts_by_id(splits)
     yield from _differing_masks(exact, facts)
-    for code, what, sets in (
-        ("exact-duplicate", "sets of equal images", exact),
-        ("near-duplicate", "pairs of images that are near-copies", near),
+    for code, noun, plural, sets in (
+        ("exact-duplicate", "set of equal images", "sets of equal images", exact),
+        ("near-duplicate", "pair of near-copies", "pairs of near-copies", near),
     ):
         across = [ids for ids in sets if len(_parts(ids, part_of)) > 1]
         within = [ids for ids in sets if len(_parts(ids, part_of)) == 1]
@@ -35,7 +35,7 @@ def copy_findings(
             yield Finding(
                 f"{code}s-across-splits",
                 "warning",
-                f"{len(across):,} {what} stand in two parts ({_between(across, part_of)}); "
+                f"{counted(len(across), noun, plural)} in two parts ({_between(across, part_of)}); "
                 f"{_SCORES_FLATTER}",
                 tuple(" = ".join(f"{one} ({part_of.get(one)})" for one in ids) for ids in across),
                 remedy,
@@ -45,7 +45,7 @@ def copy_findings(
             yield Finding(
                 code,
                 severity,
-                f"{len(within):,} {what} within one part",
+                f"{counted(len(within), noun, plural)} within one part",
                 tuple(" = ".join(ids) for ids in within),
                 "Keep one of each set" if code == "exact-duplicate" else "",
             )
@@ -64,7 +64,8 @@ def _differing_masks(
         yield Finding(
             "copies-with-different-masks",
             "warning",
-            f"{len(differing):,} sets of equal images whose masks differ, so one of them is wrong",
+            f"{counted(len(differing), 'set')} of equal images whose masks differ, so one of them "
+            "is wrong",
             tuple(" = ".join(ids) for ids in differing),
             "Keep the image with the right mask",
         )

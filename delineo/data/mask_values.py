@@ -12,7 +12,9 @@ Histogram = Mapping[int, int]
 Color = tuple[int, int, int]
 
 MOST_CLASSES = 64
-"""More values than this, with gaps between them, are no classes."""
+"""More values than this, with gaps between them or most of them in one mask, are no classes."""
+MOST_IN_ONE = 32
+"""Where there are many classes, a mask shows a few: of 150 in ADE20K, about ten."""
 _PEAK_SHARE = 0.9  # of the pixels of a soft or lossy binary mask lie near 0 or the largest value
 
 
@@ -43,16 +45,23 @@ def guess_values(histograms: Sequence[Histogram], lossy: bool) -> Guess:
         return guess
     seen = sorted(total(histograms))
     named = [value for value in seen if value != IGNORE_INDEX]
-    if named[-1] < 250 and named[-1] + 1 <= 2 * len(named) and named[0] == 0:
+    counted_up = named[-1] < 250 and named[-1] + 1 <= 2 * len(named) and named[0] == 0
+    if counted_up and not (len(seen) > MOST_CLASSES and _typical(histograms) > MOST_IN_ONE):
         return _numbered(named[-1] + 1, IGNORE_INDEX in seen)
     if lossy or len(seen) > MOST_CLASSES:
         raise DataError(
             f"masks hold {len(seen)} different values, {shown(seen)}, which look like no classes; "
-            "save masks as PNG without smoothing, or give `values` in dataset.yaml"
+            "save masks as PNG without smoothing, or give `values` in dataset.yaml; where values "
+            "number single objects, save one value for each class"
         )
     if named == list(range(1, len(named) + 1)):
         return _in_order(named, IGNORE_INDEX in seen)
     return _in_order(seen, False)
+
+
+def _typical(histograms: Sequence[Histogram]) -> int:
+    """How many values the median mask holds."""
+    return sorted(map(len, histograms))[len(histograms) // 2]
 
 
 def guess_binary(histograms: Sequence[Histogram], lossy: bool) -> Guess | None:

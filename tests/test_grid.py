@@ -452,6 +452,7 @@ def test_names_cannot_become_markup(whole: Path, tmp_path: Path):
     write_comparison_page(record, "<i>grid</i>", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "&lt;b&gt;broken" in text
+    assert "1 of 4 is missing" in text
     assert "<i>grid" not in text
 
 
@@ -471,6 +472,7 @@ def test_the_axis_shows_every_value_with_few_ticks(values: list[float]):
         ([], "no other cell"),
         (["worse"], "Better than the others by more than chance"),
         (["could be chance", "worse"], "no better than m with a: that lead could be chance. Its"),
+        (["could be chance"] * 3, "no better than m with a, m with b or m with c: that lead"),
         (["could be chance"] * 4, "no better than 4 others: that lead could be chance."),
     ],
 )

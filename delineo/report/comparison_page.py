@@ -43,11 +43,17 @@ def standing(record: Record) -> str:
     worse = len(others) - len(alike)
     text = "Better than the others by more than chance explains."
     if alike:
-        listed = f"{len(alike)} others" if len(alike) > MOST_NAMED else " and ".join(alike)
+        listed = f"{len(alike)} others" if len(alike) > MOST_NAMED else _one_of(alike)
         text = f"It may be no better than {listed}: that lead could be chance."
     if alike and worse:
         text += f" Its lead over the other {worse} is more than that."
     return text
+
+
+def _one_of(names: list[str]) -> str:
+    """a, b or c"""
+    *before, last = names
+    return f"{', '.join(before)} or {last}" if before else last
 
 
 def _spelled(record: Record, row: Record) -> str:
@@ -123,9 +129,10 @@ def cautions(record: Record) -> Iterator[Caution]:
     best, number = record["rows"][0], record["num_images"]
     if record["failed"]:
         all_cells = len(record["models"]) * len(record["losses"])
+        are, they = ("is", "It") if len(record["failed"]) == 1 else ("are", "They")
         yield Caution(
-            f"{len(record['failed'])} of {all_cells} are missing",
-            f"They failed: {', '.join(record['failed'])}. Why is said below the table.",
+            f"{len(record['failed'])} of {all_cells} {are} missing",
+            f"{they} failed: {', '.join(record['failed'])}. Why is said below the table.",
         )
     if record["split"] == "test":
         yield Caution(

@@ -194,7 +194,11 @@ class Run:
         try:
             return torch.load(self.last_file, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise RunError(f"{self.last_file} cannot be read ({error}); start anew") from error
+            # torch's own words advise to load it as code
+            raise RunError(
+                f"{self.last_file} cannot be read: it is damaged, or holds more than numbers, "
+                "which are not loaded since they could run code; train into another folder"
+            ) from error
 
     def write_environment(self, details: dict[str, Any]) -> None:
         """Write environment.json: versions, machine, command line, git state."""

@@ -328,6 +328,12 @@ def test_without_the_data_everything_but_pictures_remains(run: Run, folder: Data
     assert "Mean IoU, average of images" in text
 
 
+def test_a_run_whose_description_is_lost_is_refused(run: Run) -> None:
+    run.dataset_file.write_text("{}")
+    with pytest.raises(RunError, match=r"dataset\.json is not what train wrote"):
+        write_report(run.path)
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not a run"):
         write_report(tmp_path)

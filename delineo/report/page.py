@@ -33,6 +33,7 @@ def write_report(run: Path | str, predict: Predict | None = None) -> Path:
     does not have yet is left out, and the page says so. Raises RunError where `run` is no run.
     """
     opened = Run.open(Path(run))
+    opened.description()  # says so where dataset.json is not what train wrote
     dataset, epochs, recipe = opened.dataset(), opened.epochs(), read_yaml(opened.recipe_file)
     evaluation = _evaluation(opened)
     trained = facts.trained(epochs, recipe, dataset["task"]) if epochs else None

@@ -231,9 +231,10 @@ def test_what_a_run_is_known_by_is_what_its_exports_note(run: Path) -> None:
     (model,) = origin.models
     assert model.files == source_of(Run.open(run))
     assert str(origin) == f"{run} --tta mirror --runtime torch"
-    exported = {"format": "onnx", "task": "binary", "classes": ["disc"], "source": model.files}
+    described = Run.open(run).description()
+    exported = {"format": "onnx", "task": described.task, "classes": described.classes}
     sizes = {"channels": 3, "pixels": "uint8", "image_size": [32, 32], "scale": 1, "smallest": 1}
-    decision = json.loads((run / "decision.json").read_text())
-    (run / "export.json").write_text(json.dumps({**exported, **sizes, "decision": decision}))
+    noted = {"source": model.files, "decision": json.loads((run / "decision.json").read_text())}
+    (run / "export.json").write_text(json.dumps({**exported, **sizes, **noted}))
     (model,) = forms.origin_of([run], []).models
     assert model.files == {**source_of(Run.open(run)), "format": "onnx"}

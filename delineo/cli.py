@@ -8,7 +8,6 @@ from typer.core import TyperGroup
 from .commands import check, compare, demo, evaluate, export, models, predict, report, train, tune
 from .commands.console import print_error
 from .errors import ConfigError, DelineoError
-from .files import disk_is_full
 
 
 class Commands(TyperGroup):
@@ -24,9 +23,10 @@ class Commands(TyperGroup):
             print_error(str(error))
             raise typer.Exit(1) from error
         except OSError as error:
-            if error.filename is None and not disk_is_full(error):
+            trouble = _trouble(error)
+            if trouble is None:
                 raise
-            print_error(_trouble(error))
+            print_error(trouble)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             print_error("interrupted; what was written so far is whole")
@@ -45,10 +45,15 @@ app = typer.Typer(
 )
 
 
-def _trouble(error: OSError) -> str:
+def _trouble(error: OSError) -> str | None:
+    """What the system refused, in words; None where it may be a bug."""
+    from .files import disk_is_full
+
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return "the disk is full. What was written before is whole; make room and try again"
+    if disk_is_full(error):
+        return "the disk is full. What was written before is whole; make room and try again"
+    return None
 
 
 def _version(asked: bool) -> bool:

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.encoding import read_mask
-from .data.images import read_image
+from .data.encoding import read_sample
 from .data.samples import DataFolder, Sample
 from .decision import decide
 from .errors import DataError, RunError
@@ -167,8 +166,7 @@ class _Pair:
 def _compare(
     exported: ExportedPredictor, reference: Predictor, sample: Sample, folder: DataFolder
 ) -> _Pair:
-    image = read_image(sample.image)
-    mask = read_mask(sample, folder, image.shape[:2])
+    image, mask = read_sample(sample, folder)
     maps = [predictor.probabilities(image) for predictor in (reference, exported)]
     masks = [decide(each, reference.decision) for each in maps]
     difference = float(np.abs(maps[0] - maps[1]).max())

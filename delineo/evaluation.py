@@ -11,9 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from .data.encoding import read_mask
+from .data.encoding import read_sample
 from .data.groups import guess_groups
-from .data.images import read_image
 from .data.samples import PARTS, DataFolder, Part, Sample, Task
 from .decision import Decision
 from .errors import DataError, RunError
@@ -246,8 +245,7 @@ def count_images(
     progress.start("evaluate", len(samples))
     try:
         for sample in samples:
-            image = read_image(sample.image)
-            mask = read_mask(sample, folder, image.shape[:2])
+            image, mask = read_sample(sample, folder)
             prediction = at_mask_size(predictor(image), mask, sample)
             counts[sample.id] = count(prediction, mask, len(folder.classes), folder.task)
             progress.advance()

@@ -10,11 +10,14 @@ from annotated import SIDE, run_commands
 from PIL import Image
 from rasterio.transform import from_origin
 
+from delineo.data import dataset, encoding
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.findings import Finding
 from delineo.data.images import read_image
+from delineo.decision import Decision
 from delineo.errors import DataError
+from delineo.evaluation import count_images
 
 
 def write(path: Path, bands: np.ndarray, *, corner=(500_000, 5_800_000), crs=32632, **more) -> None:
@@ -74,6 +77,50 @@ def test_zero_is_background_even_where_it_is_called_no_data(fields: Path) -> Non
         write(path, field(0).clip(0, 1), nodata=0)
     summary = check_folder(fields).summary
     assert summary["class_pixels"]["foreground"] == pytest.approx((10 * 16 + 32) / 1024)
+
+
+def test_what_an_image_calls_no_data_is_ignored(fields: Path) -> None:
+    """Where all bands hold it: one band may be dark."""
+    random = np.random.default_rng(0)
+    bands = random.integers(1, 10_000, (6, SIDE, SIDE), np.uint16)
+    bands[:, :8] = 0
+    bands[:5, 20] = 0
+    write(fields / "images/3.tif", bands, nodata=0)
+    checkup = check_folder(fields)
+    assert checkup.folder is not None
+    finding = found(checkup, "no-data")
+    assert (finding.severity, finding.files) == ("note", ("images/3.tif",))
+    assert "up to 25 % of an image" in finding.message
+    sample = next(sample for sample in checkup.folder.samples if sample.id == "3")
+    expected = field(3)[0]
+    expected[:8] = 255
+    for image, mask in (
+        encoding.read_sample(sample, checkup.folder),
+        dataset.read_pair(checkup.folder, sample),
+    ):
+        assert np.array_equal(image, np.moveaxis(bands, 0, -1))
+        assert np.array_equal(mask, expected)
+    whole = checkup.folder.samples[0]
+    assert np.array_equal(encoding.read_sample(whole, checkup.folder)[1], field(0)[0])
+
+
+def test_scores_leave_out_what_holds_no_data(fields: Path) -> None:
+    bands = np.ones((6, SIDE, SIDE), np.uint16)
+    bands[:, :8] = 0
+    write(fields / "images/3.tif", bands, nodata=0)
+    folder = check_folder(fields).folder
+    assert folder is not None
+    (sample,) = [sample for sample in folder.samples if sample.id == "3"]
+
+    class Everything:
+        task, classes = folder.task, folder.classes
+        channels, decision = folder.channels, Decision.default(folder.task, folder.classes)
+
+        def __call__(self, image: np.ndarray) -> np.ndarray:
+            return np.ones(image.shape[:2], np.uint8)
+
+    counts = count_images(Everything(), folder, [sample])["3"]
+    assert counts.valid == (field(3)[0, 8:] != 255).sum()
 
 
 def test_without_rasterio_the_command_that_installs_it(

@@ -27,6 +27,7 @@ def file_findings(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Findin
     yield from _places(layout.root, facts)
     yield from _unclear_orientation(layout, facts)
     yield from _pixels(layout, facts)
+    yield from _missing(layout, facts)
     yield from _kinds(layout, facts)
     yield from outline_findings(layout, facts)
 
@@ -232,6 +233,19 @@ def _pixels(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:
             f"{counted(len(broken), 'image')} with NaN or infinite pixels",
             images_where(layout, facts, broken),
             "Fill these pixels with a number; one of them is enough to spoil a training",
+        )
+
+
+def _missing(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    shares = {k: known.image.missing for k, known in facts.items() if known.image}
+    holed = [key for key, share in shares.items() if share]
+    if holed:
+        yield Finding(
+            "no-data",
+            "note",
+            f"{counted(len(holed), 'GeoTIFF')} with pixels that hold no data, up to "
+            f"{100 * max(shares.values()):.0f} % of an image; these are ignored",
+            images_where(layout, facts, holed),
         )
 
 

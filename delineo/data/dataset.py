@@ -15,8 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..config import Config
 from .augmentation import AugmentationConfig, Moves, cut_window, draw_moves
-from .encoding import read_mask
-from .images import read_image
+from .encoding import read_sample
 from .randomness import derive_seed, generator
 from .samples import IGNORE_INDEX, DataFolder, Sample
 from .scaling import resize_image, resize_mask, to_tensor
@@ -164,8 +163,8 @@ def _pixel_of_some_class(mask: Tensor, random: torch.Generator) -> tuple[float, 
 
 def read_pair(folder: DataFolder, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """The image (height, width, channels) with the folder's channel count, and its mask."""
-    image = match_channels(read_image(sample.image), folder.channels)
-    return image, read_mask(sample, folder, (image.shape[0], image.shape[1]))
+    image, mask = read_sample(sample, folder)
+    return match_channels(image, folder.channels), mask
 
 
 def sample_order(

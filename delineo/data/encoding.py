@@ -9,12 +9,14 @@ from numpy import ndarray
 
 from ..errors import DataError
 from .facts import MaskFacts
+from .images import read_image
 from .jpeg_colors import NEAR, NEAR_SHARE, nearest_colors
 from .mask_pixels import read_mask_pieces, read_mask_pixels
 from .mask_values import Color, hexadecimal, shown
 from .outlines import draw_mask
 from .rle import decode
 from .samples import (
+    IGNORE_INDEX,
     DataFolder,
     Encoding,
     MaskFile,
@@ -24,6 +26,7 @@ from .samples import (
     MaskRuns,
     Sample,
 )
+from .tiff import missing_pixels
 
 _UNKNOWN = 254  # in lookup tables only; classes stop at 250
 
@@ -56,6 +59,18 @@ def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndar
                 return draw_mask(sample.mask, folder.task, folder.classes, size)
             except DataError as error:
                 raise DataError(f"{source}: {error}") from None
+
+
+def read_sample(sample: Sample, folder: DataFolder) -> tuple[ndarray, ndarray]:
+    """The image (height, width, channels) of a sample as it is, and its mask, to be ignored where
+    the image holds no data. Raises DataError as `read_image` and `read_mask`.
+    """
+    image = read_image(sample.image)
+    mask = read_mask(sample, folder, (image.shape[0], image.shape[1]))
+    missing = missing_pixels(sample.image, image)
+    if missing is None or missing.shape != mask.shape[-2:]:
+        return image, mask
+    return image, np.where(missing, np.uint8(IGNORE_INDEX), mask)
 
 
 def _read_encoded(paths: Sequence[Path], encoding: Encoding) -> ndarray:

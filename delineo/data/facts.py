@@ -46,6 +46,8 @@ class ImageFacts:
     """Grey, squeezed to a square, mean 0, standard deviation 32."""
     placement: Placement | None = None
     """Where a GeoTIFF lies on the map."""
+    missing: float = 0.0
+    """Share of pixels where a GeoTIFF holds no data."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from .samples import (
     MaskSource,
     Sample,
 )
-from .tiff import nodata_value
+from .tiff import missing_pixels, nodata_value
 
 __all__ = ["Facts", "FileError", "ImageFacts", "MaskFacts", "scan"]
 
@@ -57,8 +57,11 @@ def read_facts(sample: Sample) -> Facts:
     errors: list[FileError] = []
     image = None
     try:
-        image = image_facts(read_image(sample.image), _orientation(sample.image))
-        image = replace(image, placement=_geo_tags(sample.image)[0])
+        pixels = read_image(sample.image)
+        missing = missing_pixels(sample.image, pixels)
+        image = image_facts(pixels, _orientation(sample.image))
+        share = 0.0 if missing is None else float(missing.mean())
+        image = replace(image, placement=_geo_tags(sample.image)[0], missing=share)
     except DataError as error:
         errors.append(FileError(sample.image, "unreadable", str(error)))
     masks = tuple(_mask_facts(sample, image, errors))

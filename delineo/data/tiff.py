@@ -1,10 +1,12 @@
 """TIFF files that Pillow cannot hold: many bands, 16-bit colour, floating point."""
 
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
 
@@ -66,13 +68,25 @@ def nodata_value(path: Path) -> int | None:
         return None
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
-        text = _first_page(file, path).tags.valueof(_NODATA, default="")
+    try:
+        with tifffile.TiffFile(path) as file:
+            text = _first_page(file, path).tags.valueof(_NODATA, default="")
+    except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error):
+        return None  # another kind of image is called .tif
     try:
         value = float(str(text).strip("\0 "))
     except ValueError:
         return None
     return int(value) if value.is_integer() else None
+
+
+def missing_pixels(path: Path, image: ndarray) -> Bool[ndarray, "height width"] | None:
+    """Where all bands of an image hold what its file calls no data; None: nowhere."""
+    value = nodata_value(path)
+    if value is None:
+        return None
+    missing = (image == value).all(axis=2)
+    return missing if missing.any() else None
 
 
 def _first_page(file: Any, path: Path) -> Any:

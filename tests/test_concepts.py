@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -123,6 +124,6 @@ def test_dilation(figures: dict[str, Figure]) -> None:
     assert spans == ["3 × 3 pixels", "7 × 7 pixels", "31 × 31 pixels"]
     colored = [
         patch for patch in figures["dilation"].axes[0].patches
-        if patch.get_facecolor()[:3] == mpl.colors.to_rgb(SCRIPT["ORANGE"])
+        if patch.get_facecolor()[:3] == to_rgb(SCRIPT["ORANGE"])
     ]  # fmt: skip
     assert len(colored) == 3 * 9

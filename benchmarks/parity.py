@@ -1,19 +1,23 @@
 """Every network of `delineo models` in every export format against PyTorch in fp32: share of mask
 pixels that are the same, and the largest difference of a probability.
 
-    python benchmarks/parity.py
+    python benchmarks/parity.py             measures, and writes the table of docs/exporting.md
+    python benchmarks/parity.py --table     writes the table from what was recorded
 
 Weights are random, as are the statistics of normalisation layers, so that nothing is near zero by
 itself; images are smooth colours at four sizes. Mark: 0.999 of the pixels in float formats. Of int8
 random weights say little: each export is held to the scores of its own run.
 """
 
+import json
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import record
+from common import RESULTS, record
+from pages import write_between
 from PIL import Image
 from torch import nn
 
@@ -27,6 +31,9 @@ from delineo.models.catalogue import choose_network, list_networks
 from delineo.prediction import Predictor
 from delineo.recipe import Recipe
 from delineo.runtime import ExportedPredictor, Format, computes_in_bf16
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "exporting.md"
+START, END = "<!-- parity: written by benchmarks/parity.py -->", "<!-- end of parity -->"
 
 CLASSES = ("a", "b", "c")
 SIZES = ((96, 96), (128, 64), (75, 110), (33, 200))
@@ -85,7 +92,7 @@ def compare(predictor: Predictor, wanted: Format, folder: DataFolder) -> dict[st
     }
 
 
-def main() -> None:
+def measure() -> None:
     formats = (*FORMATS, "openvino-bf16") if computes_in_bf16() else FORMATS
     with tempfile.TemporaryDirectory() as root:
         folder = pictures(Path(root))
@@ -98,5 +105,25 @@ def main() -> None:
     record("parity", figures)
 
 
+def table() -> str:
+    """Markdown: equal pixels of each network in each format, and the largest difference."""
+    figures = json.loads((RESULTS / "parity.json").read_text())["figures"]
+    formats = list(next(iter(figures.values())))
+    lines = [f"| network | {' | '.join(formats)} |", "| --- |" + " --- |" * len(formats)]
+    for network, found in figures.items():
+        cells = " | ".join(_cell(found[name]) for name in formats)
+        lines.append(f"| {network} | {cells} |")
+    return "\n".join(lines)
+
+
+def _cell(found: dict[str, float | str]) -> str:
+    if "refused" in found:
+        return "refused"
+    share, largest = found["mask_agreement"], found["largest_probability_difference"]
+    return f"{100 * float(share):.2f} %, {largest}"
+
+
 if __name__ == "__main__":
-    main()
+    if "--table" not in sys.argv:
+        measure()
+    write_between(PAGE, START, END, table())

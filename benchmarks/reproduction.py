@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pages import write_between
+
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS = BENCHMARKS / "results"
 PAGE = BENCHMARKS.parent / "docs" / "reproduction.md"
@@ -276,11 +278,5 @@ def _iou(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def write_tables() -> None:
-    before, rest = PAGE.read_text().split(START)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{START}\n\n{tables()}\n\n{END}{after}")
-
-
 if __name__ == "__main__":
-    write_tables()
+    write_between(PAGE, START, END, tables())

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pages import write_between
+
 BENCHMARKS = Path(__file__).resolve().parent
 RESULTS = BENCHMARKS / "results"
 README = BENCHMARKS.parent / "README.md"
@@ -135,12 +137,5 @@ def _machine_line() -> str:
     )
 
 
-def write_table() -> None:
-    text = README.read_text()
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    README.write_text(f"{before}{START}\n\n{figures_table()}\n\n{END}{after}")
-
-
 if __name__ == "__main__":
-    write_table()
+    write_between(README, START, END, figures_table())

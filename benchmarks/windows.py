@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from common import RESULTS, SHARED, record
+from pages import write_between
 
 from delineo import Predictor, Run, tiles, train
 from delineo.data.images import read_image
@@ -63,7 +64,7 @@ def main() -> None:
     if not parser.parse_args().table:
         with tempfile.TemporaryDirectory() as folder:
             record("windows", {case.name: measure(case, Path(folder)) for case in CASES})
-    write_table()
+    write_between(PAGE, START, END, table())
 
 
 def measure(case: Case, folder: Path) -> dict[str, Any]:
@@ -140,13 +141,6 @@ def _row(name: str, measured: dict[str, Any]) -> str:
 
 def _shown(difference: float) -> str:
     return f"{difference:.6f}".rstrip("0") if difference >= ROUNDING else f"under {ROUNDING:.6f}"
-
-
-def write_table() -> None:
-    text = PAGE.read_text()
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{START}\n\n{table()}\n\n{END}{after}")
 
 
 if __name__ == "__main__":

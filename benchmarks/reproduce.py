@@ -106,14 +106,14 @@ def reproduce_grid(full: bool) -> None:
 
 
 def record_grid(full: bool) -> None:
-    """Record those cells of the grid that are finished, in comparison, beside those that another
-    call with the same settings has recorded.
+    """Record those cells of the grid that are finished, beside those that another call with the
+    same settings has recorded.
     """
+    settings = () if full else SMALL_GRID
     cells = sorted(file.parent for file in (RUNS / GRID).glob("*/evaluation-test.json"))
-    file, settings = RUNS / f"{GRID}.json", () if full else SMALL_GRID
-    delineo("compare", *map(str, cells), "--json", str(file))
-    comparison = json.loads(file.read_text())
-    scores = {Path(name).name: each for name, each in comparison["scores"].items()}
+    judged = {cell.name: json.loads((cell / "evaluation-test.json").read_text()) for cell in cells}
+    kinds = ("dataset", "per_image", "competition")
+    scores = {name: {kind: test[kind] for kind in kinds} for name, test in judged.items()}
     last = [(cell / "metrics.jsonl").read_text().splitlines()[-1] for cell in cells]
     seconds = sum(json.loads(line)["seconds"] for line in last)
     others = other_cells(settings, scores)

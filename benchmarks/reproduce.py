@@ -12,7 +12,6 @@ is trained: the cells of the grid that are there already are recorded.
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from common import RESULTS, RUNS, SHARED, delineo, record, train_and_test, tune_and_test

@@ -170,6 +170,18 @@ def test_evaluate_prints_and_writes_the_scores(trained: Path, tmp_path: Path):
     assert (trained / "evaluation-test.json").exists()
 
 
+def test_scores_that_cannot_be_kept_are_printed(trained: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(_: object, path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("delineo.evaluation.Evaluation.save", refused)
+    code, printed, errors = cli("evaluate", trained)
+    assert code == 1
+    assert "average of images" in printed
+    assert f"error: {trained}" in errors.replace("\n", "")
+    assert "Read-only file system" in errors
+
+
 def test_evaluate_on_a_part_that_is_not_there(trained: Path, tmp_path: Path):
     record = json.loads((trained / "dataset.json").read_text())
     record["splits"]["test"] = []

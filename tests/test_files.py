@@ -16,6 +16,13 @@ def test_replaces_text_and_bytes(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_place_that_is_missing_is_named_and_not_the_temporary_file(tmp_path: Path):
+    path = tmp_path / "nowhere" / "a.json"
+    with pytest.raises(OSError, match="No such file") as raised:
+        write_atomically(path, "new")
+    assert raised.value.filename == str(path)
+
+
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "a.json"
     path.write_text("old")

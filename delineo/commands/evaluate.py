@@ -45,12 +45,12 @@ def evaluate(
         members = [open_predictor(run, way, progress) for run, way in zip(runs, ways, strict=True)]
         predictor = combine(members, as_augmentations(tta or []))
         evaluation = evaluate(predictor, folder, split, progress)
-    if data is None and ways == ["torch"] and not tta:
-        evaluation.save(opened[0].evaluation_file(split))
-    write_json(json_file, evaluation.to_json())
     print_table(score_table(evaluation))
     if "competition" in evaluation.scores:
         print_table(competition_table(evaluation))
+    write_json(json_file, evaluation.to_json())
+    if data is None and ways == ["torch"] and not tta:
+        evaluation.save(opened[0].evaluation_file(split))
 
 
 def _ways(runs: Sequence[Path], runtime: RuntimeName | None) -> list[RuntimeName]:

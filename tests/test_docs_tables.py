@@ -145,7 +145,7 @@ def test_every_tree_is_found_as_it_is_drawn(tree: str, tmp_path: Path):
     }
     used = {sample.image for sample in layout.samples}
     assert used
-    assert not layout.unpaired and not layout.findings
+    assert not (layout.unpaired_images or layout.unpaired_masks or layout.findings)
     masks = drawn - used
     assert all(
         re.search("mask|annot|Segmentation|lesion", str(m.relative_to(folder))) for m in masks

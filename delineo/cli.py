@@ -50,7 +50,7 @@ def _trouble(error: OSError) -> str | None:
     from .files import disk_is_full
 
     if error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename}: {error.strerror}; check the path and its permissions"
     if disk_is_full(error):
         return "the disk is full. What was written before is whole; make room and try again"
     return None

@@ -54,6 +54,10 @@ def test_wrong_usage_is_2(arguments: tuple[str, ...]):
     [
         ("lr=1e-3", "lr: no such setting; did you mean optimizer.lr?"),
         ("epochs=many", "epochs: must be an integer, got 'many'"),
+        (
+            "data.image_size=256",
+            "data.image_size: must be [height, width], such as [256, 256], got",
+        ),
         ("resume", "settings are written key=value, such as epochs=30, got 'resume'"),
     ],
 )
@@ -130,6 +134,7 @@ def test_a_place_that_cannot_be_written_is_no_bug(shapes: Path, tmp_path: Path):
     code, _, errors = cli("check", shapes, "--json", tmp_path / "file" / "check.json")
     assert code == 1
     assert f"error: {tmp_path / 'file'}" in errors
+    assert "check the path and its permissions" in errors
 
 
 def test_a_full_disk_is_no_bug(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

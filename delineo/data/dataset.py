@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped, UInt8
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -24,12 +24,18 @@ from .sizing import match_channels, scaled_size
 Side = Annotated[int, Field(ge=1)]
 
 
+def _two_sides(value: Any) -> Any:
+    if value is None or (isinstance(value, list | tuple) and len(value) == 2):
+        return value
+    raise ValueError(f"must be [height, width], such as [256, 256], got {value!r}")
+
+
 class DataConfig(Config):
     """Where the images are and how the network looks at them."""
 
     path: Path | None = None
     """The data folder."""
-    image_size: tuple[Side, Side] | None = None
+    image_size: Annotated[tuple[Side, Side] | None, BeforeValidator(_two_sides)] = None
     """Height and width of the window that is trained on. None: planned from data and budget."""
     scale: Literal["fit"] | Annotated[float, Field(gt=0, le=16)] | None = None
     """"fit": each image is scaled, aspect ratio kept, to the area of image_size. A number: network

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .comparison import Comparison
+from .data.findings import counted
 from .evaluation import Evaluation
 from .models.catalogue import Network
 from .models.summary import LayerTable, Level
@@ -20,7 +21,7 @@ _LEGEND = (
 
 def score_table(evaluation: Evaluation) -> Table:
     """Both averages of each class: IoU and Dice with 95 % intervals, precision and recall."""
-    title = f"{evaluation.part}: {len(evaluation.ids)} images"
+    title = f"{evaluation.part}: {counted(len(evaluation.ids), 'image')}"
     table = _table(title, "", "IoU [95 %]", "Dice [95 %]", "precision", "recall")
     for block, meaning in _BLOCKS.items():
         scores = evaluation.scores[block]
@@ -89,7 +90,8 @@ def comparison_table(comparison: Comparison) -> Table:
 def network_table(networks: list[Network], in_channels: int, num_classes: int) -> Table:
     """Each network's name, size, source and a line of what it is."""
     title = (
-        f"networks, {_counted(in_channels, 'channel')} in and {_counted(num_classes, 'class')} out"
+        f"networks, {counted(in_channels, 'channel')} in and "
+        f"{counted(num_classes, 'class', 'classes')} out"
     )
     table = _table(title, "model.name", "parameters", "paper", "")
     table.columns[1].justify = "right"
@@ -134,11 +136,6 @@ def _of_level(level: Level) -> list[str]:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:,.1f}"
-
-
-def _counted(count: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"
 
 
 def _table(title: str, *columns: str) -> Table:

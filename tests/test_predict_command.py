@@ -83,7 +83,7 @@ def test_what_a_list_names_wrongly_is_said_at_the_end(predict: Predict) -> None:
     code, said = predict("@list.txt")
     assert code == 1
     assert said.splitlines()[-2:] == [
-        "1 masks in out",
+        "1 mask in out",
         "error: photos/gone.png does not exist",
     ]
     assert predict("@nothing.txt")[0] == 2

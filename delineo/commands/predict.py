@@ -99,11 +99,13 @@ def _runs_and_images(run: Path, rest: list[str]) -> tuple[list[Path], list[str]]
 
 def _report(predictions: Any, out: Path, resume: bool, json_file: Path | None) -> None:
     """Say what `outputs.predict_files` did; exit code 1 where an image failed."""
+    from ..data.findings import counted
+
     failed = {str(path): reason for path, reason in predictions.failed.items()}
     done, kept = ([str(path) for path in paths] for paths in (predictions.done, predictions.kept))
     write_json(json_file, {"done": done, "kept": kept, "failed": failed})
     before = f", {len(kept)} of them from before" if resume else ""
-    print_text(f"{len(done)} masks in {out}{before}")
+    print_text(f"{counted(len(done), 'mask')} in {out}{before}")
     for file in predictions.tables:
         print_text(f"table: {file}")
     for path, reason in failed.items():

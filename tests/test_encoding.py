@@ -157,6 +157,22 @@ def test_resized_edges_are_cut_at_the_middle(tmp_path: Path) -> None:
     assert set(np.unique(read_all(folder)["a"])) == {0, 1}
 
 
+def test_another_class_with_smoothed_edges_is_not_merged(tmp_path: Path) -> None:
+    """0, 127 and 255 with soft edges: cut in the middle, one class would be background."""
+    masks = {f"{index}": _disc(200) for index in range(4)}
+    soft = {
+        name: np.array(Image.fromarray(mask).resize((96, 96), Image.Resampling.BILINEAR))
+        for name, mask in (masks | {"other": _disc(200) // 2}).items()
+    }
+    save(tmp_path / "two", {name: soft[name] for name in masks})
+    assert look(tmp_path / "two")[2].encoding.threshold == 127
+    save(tmp_path / "three", soft)
+    with pytest.raises(DataError, match=r"objects of about 127, which may be another class"):
+        look(tmp_path / "three")
+    (tmp_path / "three" / "dataset.yaml").write_text("task: binary\n")
+    assert look(tmp_path / "three")[2].encoding.threshold == 127
+
+
 def test_many_numbered_classes_of_which_a_mask_shows_a_few(tmp_path: Path) -> None:
     """150 classes, as in ADE20K; the same values all in one mask are no classes."""
     masks = {

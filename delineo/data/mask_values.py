@@ -16,6 +16,10 @@ MOST_CLASSES = 64
 MOST_IN_ONE = 32
 """Where there are many classes, a mask shows a few: of 150 in ADE20K, about ten."""
 _PEAK_SHARE = 0.9  # of the pixels of a soft or lossy binary mask lie near 0 or the largest value
+_OF_BETWEEN, _OF_TOP = 0.6, 0.3
+"""An eighth of the range that holds more of what a mask has between 0 and the largest value, and
+more than this share of what it has near the largest, is no edge but another class."""
+_MASKS_WITH_IT = 0.02  # of all masks: fewer are slips
 
 
 class Guess(NamedTuple):
@@ -42,6 +46,8 @@ def guess_values(histograms: Sequence[Histogram], lossy: bool) -> Guess:
     """
     guess = guess_binary(histograms, lossy)
     if guess is not None:
+        if guess.encoding.threshold is not None:
+            _refuse_third_value(histograms)
         return guess
     seen = sorted(total(histograms))
     named = [value for value in seen if value != IGNORE_INDEX]
@@ -116,6 +122,30 @@ def _soft(pixels: Counter, lossy: bool) -> Guess | None:
         f"masks hold {len(pixels)} values around 0 and {top} ({why}): "
         f"those above {threshold} are foreground",
     )
+
+
+def _refuse_third_value(histograms: Sequence[Histogram]) -> None:
+    """Raises DataError where masks with soft edges have objects of a value in the middle."""
+    top = max(total(histograms))
+    found = [value for each in histograms if (value := _third_value(each, top)) is not None]
+    if found and len(found) >= _MASKS_WITH_IT * len(histograms):
+        raise DataError(
+            f"masks hold values around 0 and {top} with noise or smoothed edges, and objects of "
+            f"about {found[0]}, which may be another class; save masks as PNG without smoothing, "
+            "or write `task: binary` in dataset.yaml, which cuts them in the middle"
+        )
+
+
+def _third_value(histogram: Histogram, top: int) -> int | None:
+    """Where one mask has most of what lies between 0 and `top`, if it is more than edges have."""
+    bins = [0] * 17
+    for value, pixels in histogram.items():
+        bins[16 * value // top] += pixels
+    between, pairs = sum(bins[2:14]), [bins[low] + bins[low + 1] for low in range(2, 13)]
+    if max(pairs) <= max(_OF_BETWEEN * between, _OF_TOP * sum(bins[14:])):
+        return None
+    low = 2 + pairs.index(max(pairs))
+    return max((v for v in histogram if 16 * v // top in (low, low + 1)), key=histogram.__getitem__)
 
 
 def _numbered(count: int, ignored: bool) -> Guess:

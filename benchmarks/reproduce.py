@@ -152,7 +152,7 @@ def compare_pairs() -> None:
         if all((RUNS / run / "evaluation-test.json").exists() for run in pair):
             file = RUNS / f"pair-{name}.json"
             delineo("compare", *(str(RUNS / run) for run in pair), "--json", str(file))
-            record(f"pair-{name}", json.loads(file.read_text()))
+            record(f"pair-{name}", json.loads(file.read_text().replace(f"{RUNS}/", "")))
 
 
 if __name__ == "__main__":

@@ -219,9 +219,9 @@ def _pair_lines(result: dict[str, Any] | None, block: str, score: str) -> list[s
     for name, difference in comparison["differences"].items():
         low, high = difference[block]["interval95"][score]
         lines.append(
-            f"`{Path(name).name}` minus `{Path(comparison['reference']).name}`, paired on the same "
+            f"`{name}` minus `{comparison['reference']}`, paired on the same "
             f"test images: {difference[block][score]:+.3f} [{low:+.3f}, {high:+.3f}] "
-            f"({NAMES[f'{block}.{score}']})."
+            f"({NAMES[f'{block}.{score}']}; recipes as `delineo tune` left them)."
         )
     return lines
 
@@ -253,7 +253,7 @@ def _tiles_lines(results: dict[str, Any]) -> list[str]:
     for name, scores in rows_of_scores.items():
         each = " | ".join(f"{scores['severstal_dice'][c]:.3f}" for c in classes)
         lines.append(f"| {name} | {each} | {scores['severstal_mean_dice']:.3f} |")
-    return lines
+    return [*lines, *_pair_lines(results.get("pair-tiles"), "competition", "severstal_mean_dice")]
 
 
 def _class_lines(results: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 from test_scans import CLASSES, PLAN, Channels, save
 
-from delineo import scans
+from delineo import finished_rows, scans
 from delineo.data import raster_masks, rasters
 from delineo.data.samples import Task
 from delineo.errors import DataError
@@ -48,7 +48,7 @@ def test_objects_and_areas_of_scans_of_any_size(
     small = Path("areas.csv").read_text()
     monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
     monkeypatch.setattr(rasters, "LARGEST_IMAGE", 0)
-    monkeypatch.setattr(scans, "plan_windows", lambda *_: PLAN)
+    monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
     assert not predict_files(Channels(task), [path], Path("large"), WITH_OBJECTS).failed
     assert Path("areas.csv").read_text() == small
     found = objects_of(Path("large/scan.geojson"))

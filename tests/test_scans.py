@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from scipy import ndimage
 
-from delineo import scans, tiles
+from delineo import finished_rows, scans, tiles
 from delineo.data import raster_masks, rasters
 from delineo.data.images import read_image
 from delineo.data.rasters import is_scan, open_raster
@@ -64,8 +64,8 @@ class Channels:
 def in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every TIFF with coordinates is too large to be read at once."""
     monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
-    monkeypatch.setattr(scans, "plan_windows", lambda *_: PLAN)
-    monkeypatch.setattr(scans, "ENLARGED_SIDE", 64)
+    monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
+    monkeypatch.setattr(finished_rows, "ENLARGED_SIDE", 64)
 
 
 def picture(height: int, width: int, bands: int = 3, dtype: Any = np.uint8) -> np.ndarray:
@@ -133,7 +133,7 @@ def test_pixels_without_data_stay_so(
 ) -> None:
     if windows:
         monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
-        monkeypatch.setattr(scans, "plan_windows", lambda *_: PLAN)
+        monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
     image, empty, path = picture(150, 150), np.zeros((150, 150), bool), tmp_path / "scan.tif"
     image[image == 0] = 1
     empty[:, 40:] = True
@@ -180,7 +180,7 @@ def test_what_was_killed_goes_on_to_the_same_file(
     predict_scan(whole, path, [target])
     first = target.read_bytes()
     target.unlink()
-    real, count = scans.write_atomically, 0
+    real, count = finished_rows.write_atomically, 0
 
     def killing(file: Path, data: bytes | str) -> None:
         nonlocal count
@@ -189,12 +189,14 @@ def test_what_was_killed_goes_on_to_the_same_file(
             raise Killed
         real(file, data)
 
-    monkeypatch.setattr(scans, "write_atomically", killing)
+    monkeypatch.setattr(finished_rows, "write_atomically", killing)
     with pytest.raises(Killed):
         predict_scan(Channels(scale=scale), path, [target])
     assert not target.exists()
     # whatever memory there is now, the windows stay as they are
-    monkeypatch.setattr(scans, "plan_windows", lambda *_: PLAN.model_copy(update={"side": 128}))
+    monkeypatch.setattr(
+        finished_rows, "plan_windows", lambda *_: PLAN.model_copy(update={"side": 128})
+    )
     again = Channels(scale=scale)
     predict_scan(again, path, [target])
     assert target.read_bytes() == first
@@ -243,7 +245,7 @@ def blobs(height: int, width: int) -> np.ndarray:
 def test_regions_are_cleaned_across_windows(
     tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "STRIP", 50)
+    monkeypatch.setattr(finished_rows, "STRIP", 50)
     monkeypatch.setitem(CLASSES, "multilabel", ("blob", "spot", "faint"))
     predictor, image = cleaning(Channels(task)), blobs(200, 150)
     whole = predictor(image).reshape(-1, 200, 150)
@@ -315,7 +317,7 @@ def test_a_damaged_block_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("in_windows")
 def test_a_full_disk_leaves_no_half_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, target = save(tmp_path / "scan.tif", picture(300, 64)), tmp_path / "mask.tif"
-    real, count = scans.write_atomically, 0
+    real, count = finished_rows.write_atomically, 0
 
     def full(file: Path, data: bytes | str) -> None:
         nonlocal count
@@ -324,7 +326,7 @@ def test_a_full_disk_leaves_no_half_mask(tmp_path: Path, monkeypatch: pytest.Mon
             raise OSError(errno.ENOSPC, "No space left on device", str(file))
         real(file, data)
 
-    monkeypatch.setattr(scans, "write_atomically", full)
+    monkeypatch.setattr(finished_rows, "write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         predict_scan(Channels(), path, [target])
     assert not target.exists()

@@ -1,9 +1,10 @@
 """Every folder with no configuration and budget=5m: do the defaults carry over?
 
 python benchmarks/folders.py [NAME ...]
+python benchmarks/folders.py carvana --budget 15m       recorded as folder-carvana-15m
 """
 
-import sys
+import argparse
 
 from common import SHARED, record, train_and_test, tune_and_test
 
@@ -20,9 +21,22 @@ FOLDERS = (
 TUNED = {"magnetic_tile_severstal_format": "competition.severstal_mean_dice"}
 """Folders whose runs are tuned for a score on validation and judged once more."""
 
-if __name__ == "__main__":
-    for name in sys.argv[1:] or FOLDERS:
-        figures = train_and_test(f"folder-{name}", SHARED / name, "budget=5m")
+HURRIED = "5m"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=FOLDERS, metavar="NAME")
+    parser.add_argument("--budget", default=HURRIED)
+    arguments = parser.parse_args()
+    ending = "" if arguments.budget == HURRIED else f"-{arguments.budget}"
+    for name in arguments.names:
+        run = f"folder-{name}{ending}"
+        figures = train_and_test(run, SHARED / name, f"budget={arguments.budget}")
         if name in TUNED:
-            figures["tuned"] = tune_and_test(f"folder-{name}", TUNED[name])
-        record(f"folder-{name}", figures)
+            figures["tuned"] = tune_and_test(run, TUNED[name])
+        record(run, figures)
+
+
+if __name__ == "__main__":
+    main()

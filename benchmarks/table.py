@@ -45,7 +45,8 @@ def figures_table() -> str:
     lines += [
         _training_row(results[name], *row) for name, row in TRAININGS.items() if name in results
     ]
-    return "\n".join([*lines, "", *_speed_lines(results), "", _machine_line()])
+    lines += ["", *_speed_lines(results)]
+    return "\n".join([*lines, "", _machine_line(lines)])
 
 
 def _training_row(result: dict[str, Any], name: str, average: str, mark: str) -> str:
@@ -129,8 +130,10 @@ def _described(result: dict[str, Any]) -> str:
     )
 
 
-def _machine_line() -> str:
-    machines = "; ".join(f"{letter}: {name}" for letter, name in MACHINES.items())
+def _machine_line(lines: list[str]) -> str:
+    """The machines that rows were measured on."""
+    used = {letter: name for letter, name in MACHINES.items() if f"| {letter} |" in "".join(lines)}
+    machines = "; ".join(f"{letter}: {name}" for letter, name in used.items())
     return (
         f"Machines: {machines}. Medians and ratios of runs in turn. Each row is one script in "
         "`benchmarks/`, its JSON in `benchmarks/results/`."

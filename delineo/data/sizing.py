@@ -102,9 +102,16 @@ def resize_pixels(
     """uint8 or float32 pixels, bilinear with antialiasing; the dtype stays."""
     if image.shape[:2] == size:
         return image
-    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(image, 2, 0)]
-    resized = [plane.resize((size[1], size[0]), Image.Resampling.BILINEAR) for plane in planes]
-    return np.stack([np.asarray(plane) for plane in resized], axis=2)
+    if image.dtype == np.uint8 and image.shape[2] == 3:
+        return _resized(image, size)
+    return np.stack([_resized(plane, size) for plane in np.moveaxis(image, 2, 0)], axis=2)
+
+
+def _resized(
+    pixels: Shaped[ndarray, "height width *rgb"], size: tuple[int, int]
+) -> Shaped[ndarray, "new_height new_width *rgb"]:
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def resize_maps(

@@ -117,7 +117,8 @@ class Flipped:
 
     def probabilities(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
         """At the places of the image as it is. Raises as those of the predictor."""
-        maps = self.predictor.probabilities(np.ascontiguousarray(np.flip(image, self.axes)))
+        # a copy even where one row is flipped, whose negative stride NumPy calls contiguous
+        maps = self.predictor.probabilities(np.flip(image, self.axes).copy())
         return np.flip(maps, tuple(axis + 1 for axis in self.axes))
 
 

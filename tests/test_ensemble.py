@@ -104,6 +104,20 @@ def test_flips_are_turned_back(scale: float | str) -> None:
     assert two(image()).shape == (40, 30)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (40, 1)])
+def test_an_image_of_one_row_is_flipped_too(size: tuple[int, int]) -> None:
+    predictor = predictor_of(scale=1.0)
+    four = combine([predictor], ["flips"]).probabilities(image(*size))
+    pixels = image(*size)
+    turns = [
+        (slice(None, None, rows), slice(None, None, columns))
+        for rows in (1, -1)
+        for columns in (1, -1)
+    ]
+    by_hand = [predictor.probabilities(pixels[turn].copy())[:, *turn] for turn in turns]
+    assert four == pytest.approx(np.mean(by_hand, 0), abs=1e-6)
+
+
 @pytest.mark.parametrize(("scale", "sides"), [("fit", (24, 32)), (0.5, (20, 15))])
 def test_scales_change_what_the_network_sees(scale: float | str, sides: tuple[int, int]) -> None:
     predictor = predictor_of(scale=scale)

@@ -438,21 +438,41 @@ def test_copies_stay_in_one_part_where_parts_are_made(shapes):
     assert len(found(checkup, "exact-duplicate").files) == 10
 
 
-def rename_by_car(root: Path) -> None:
-    """disc07 -> car1_07: six views each."""
+def rename_by_car(root: Path, views: int = 6) -> None:
+    """disc07 -> car1_01: so many views each."""
     for path in [*(root / "images").iterdir(), *(root / "masks").iterdir()]:
         index = int(path.stem[4:])
-        path.rename(path.with_name(f"car{index // 6}_{index % 6:02}.png"))
+        path.rename(path.with_name(f"car{index // views}_{index % views:02}.png"))
 
 
-def test_guessed_groups_stay_in_one_part_and_are_told(shapes):
-    rename_by_car(shapes)
+@pytest.mark.parametrize(("views", "cars"), [(6, 8), (8, 6)])
+def test_guessed_groups_stay_in_one_part_and_are_told(shapes, views, cars):
+    rename_by_car(shapes, views)
     checkup = check_folder(shapes)
     assert codes(checkup, "error", "warning") == set()
-    assert any("8 groups, such as 'car0'" in sentence for sentence in checkup.assumptions)
+    (said,) = [line for line in checkup.assumptions if f"{cars} groups, such as 'car0'" in line]
+    assert "if each image stands alone, write `group: (.+)` in dataset.yaml" in said
     assert checkup.folder is not None
-    cars = [{one[:4] for one in ids} for ids in checkup.folder.splits.values()]
-    assert sum(map(len, cars)) == 8
+    parts = [{one[:4] for one in ids} for ids in checkup.folder.splits.values()]
+    assert sum(map(len, parts)) == cars
+
+
+def test_groups_too_few_for_three_parts_are_warned_of_until_denied(shapes):
+    rename_by_car(shapes, 12)
+    checkup = check_folder(shapes)
+    assert checkup.ok
+    finding = found(checkup, "group-across-splits")
+    assert finding.message.startswith("4 groups of 4 (images of one thing, as the ids look) in two")
+    assert finding.files[0].startswith("car0 (train, ")
+    assert "too few, or too unequal, to fill train, val and test" in finding.fix
+    assert "write `group: (.+)` in dataset.yaml" in finding.fix
+    assert checkup.folder is not None
+    alike = checkup.folder.splits
+    (shapes / "dataset.yaml").write_text("group: (.+)\n")
+    denied = check_folder(shapes)
+    assert codes(denied, "error", "warning") == set()
+    assert denied.folder is not None
+    assert denied.folder.splits == alike
 
 
 def test_groups_across_given_parts_are_warned_of(shapes):

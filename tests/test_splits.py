@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given as draw
 from hypothesis import strategies as st
 
-from delineo.data.groups import guess_groups, kept_together
+from delineo.data.groups import fill_parts, guess_groups, kept_together, named_groups
 from delineo.data.layouts import Layout, find_layout
 from delineo.data.samples import PARTS
 from delineo.data.splits import (
@@ -98,21 +98,70 @@ def test_groups_are_guessed_from_ids_that_show_them():
 
 
 @pytest.mark.parametrize(
+    ("ids", "groups"),
+    [
+        ([f"{car:012x}_{view:02}" for car in range(10**9, 10**9 + 6) for view in range(4)], 6),
+        ([f"patient{p}_slice_{s:03}" for p in range(5) for s in range(20)], 5),
+        ([f"P{p:02}_{s}" for p in range(6) for s in range(5 + 4 * p)], 6),
+        ([f"sub-{p:02}_{s:04}" for p in range(7) for s in range(30)], 7),
+        ([f"{eye}-{side}" for eye in range(100, 110) for side in ("left", "right")], 10),
+        ([f"video{v}-{i:04}" for v in range(8) for i in range(300 if v == 3 else 40)], 8),
+    ],
+)
+def test_few_groups_are_guessed_where_whole_ones_fill_the_parts(ids, groups):
+    guessed = guess_groups(ids)
+    assert len(set(guessed.values())) == groups
+    splits = make_splits(kept_together(ids, guessed, []), {})
+    parts = [{guessed[one] for one in splits[part]} for part in PARTS]
+    assert sum(map(len, parts)) == groups
+    train, val, test = (size / len(ids) for size in sizes(splits))
+    assert 0.5 <= train <= 0.85
+    assert min(val, test) >= 0.075
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"{scene}_{i:04}" for scene in ("0001TP", "0006R0", "0016E5") for i in range(200)],
+        [f"patient{p}_{s:03}" for p in range(4) for s in range(25)],
+        [f"patient{p}_{s:03}" for p in range(6) for s in range(90 if p < 3 else 2)],
+    ],
+)
+def test_groups_too_few_or_unequal_for_three_parts_are_seen_and_not_kept_together(ids):
+    assert set(named_groups(ids)) == set(ids)
+    assert not fill_parts(named_groups(ids))
+    assert guess_groups(ids) == {}
+
+
+@pytest.mark.parametrize(
     "ids",
     [
         [f"{index:02}" for index in range(30)],
         [f"IMD{index:03}" for index in range(200)],
+        [f"IMG_{index:04}" for index in range(200)],
+        [f"DSC{index:05}" for index in range(200)],
+        [f"ISIC_{index:07}" for index in range(200)],
         [f"2007_{index:06}" for index in range(600)],
+        [f"IMG_{year}_{i:02}" for year in range(2012, 2022) for i in range(12)],
+        [f"{year}-{i:03}" for year in range(2018, 2023) for i in range(30)],
+        [f"IMG_20190{day}_{i:06}" for day in range(501, 509) for i in range(120000, 120009)],
         [f"{defect}_{i:03}" for defect in ("crack", "dent", "hole") for i in range(50)],
+        [f"{defect}-{i}" for defect in "abcdefgh" for i in range(50)],
+        [f"grade{grade}_{i:03}" for grade in range(5) for i in range(40)],
+        [f"Class {kind}_{i:03}" for kind in range(9) for i in range(40)],
+        [f"{zoom}x_{i:03}" for zoom in (40, 100, 200, 400) for i in range(40)],
+        [f"{label}_{i:03}" for label in (0, 1) for i in range(40)],
         [f"axial-{index:03}" for index in range(96)],
         [f"frame_{index:05}" for index in range(300)],
-        [f"{scene}_{i:04}" for scene in ("0001TP", "0006R0", "0016E5") for i in range(200)],
+        [f"video1_{index:04}" for index in range(300)],
+        [f"GOPR0123_{index:04}" for index in range(300)],
         [f"{index:08x}_1" for index in range(100)],
         ["a_1", "b"],
+        [],
     ],
 )
 def test_groups_are_not_guessed_where_that_is_doubtful(ids):
-    assert guess_groups(ids) == {}
+    assert named_groups(ids) == guess_groups(ids) == {}
 
 
 def test_groups_and_copies_join_over_each_other():

@@ -10,18 +10,24 @@ from ..errors import AnnotationError, ConfigError, DataError
 from ..progress import Progress
 from .check_files import common_channels, file_findings, relative
 from .check_masks import Known, mask_findings
-from .check_parts import class_findings, copy_findings, group_findings, size_findings
+from .check_parts import (
+    EACH_ALONE,
+    class_findings,
+    copy_findings,
+    group_findings,
+    size_findings,
+)
 from .contents import Contents, read_contents, stratification_labels
 from .duplicates import exact_duplicates, near_duplicates
 from .facts import Facts
 from .findings import Finding, counted, sort_findings
-from .groups import guess_groups, kept_together
+from .groups import fill_parts, kept_together, named_groups
 from .inferred import Inferred, infer_encoding
 from .layouts import Layout, find_layout
 from .mask_values import MOST_IN_ONE
 from .samples import DataFolder
 from .scan import scan
-from .splits import Splits, complete, examine_given, make_splits, read_given
+from .splits import Given, Splits, complete, examine_given, make_splits, read_given
 from .summary import summarize, summary_lines
 
 
@@ -153,33 +159,45 @@ def _part(
     ids = [sample.id for sample in layout.samples]
     images = {key: known.image for key, known in facts.items() if known.image}
     exact, near = exact_duplicates(images), near_duplicates(images)
-    groups = {sample.id: sample.group for sample in layout.samples if sample.group is not None}
-    guessed = {} if groups else guess_groups(ids)
-    units = kept_together(ids, groups or guessed, [*exact, *near])
+    said = {sample.id: sample.group for sample in layout.samples if sample.group is not None}
+    named = {} if said else named_groups(ids)
+    guessed = named if fill_parts(named) else {}
+    units = kept_together(ids, said or guessed, [*exact, *near])
     labels = stratification_labels(contents, inferred.task == "binary")
     try:
         given = read_given(layout)
     except DataError as error:
         return None, (), [Finding("splits-unreadable", "error", str(error))]
     if given is None:
-        findings, remedy = [], "Name the parts yourself in splits.json if that is not wanted"
-        splits = make_splits(units, labels)
+        findings, splits = [], make_splits(units, labels)
         notes = _made_notes(splits, guessed, len(units) < len(ids))
     else:
         findings = examine_given(given, ids)
         if any(finding.severity == "error" for finding in findings):
             return None, (), findings
         splits, notes = complete(given, units, labels)
-        remedy = (
-            f"Keep them in one part: change {given.source}, or remove it to have parts made"
-            if given.written
-            else "Keep them in one part with a splits.json, unless these parts are a fixed protocol"
-        )
+    remedy = _remedy(given)
     findings += size_findings(splits)
     findings += class_findings(contents, inferred.classes, splits)
-    findings += group_findings(groups or guessed, bool(guessed), splits, remedy)
+    apart = remedy if given else _TOO_FEW_GROUPS
+    findings += group_findings(said or named, bool(named), splits, apart)
     findings += copy_findings(exact, near, splits, facts, remedy)
     return splits, notes, findings
+
+
+_TOO_FEW_GROUPS = (
+    "They are too few, or too unequal, to fill train, val and test as wholes: add images of "
+    "others, or name the parts in splits.json with each group in one of them"
+)
+
+
+def _remedy(given: Given | None) -> str:
+    """What to do about images in two parts that belong into one."""
+    if given is None:
+        return "Name the parts yourself in splits.json if that is not wanted"
+    if given.written:
+        return f"Keep them in one part: change {given.source}, or remove it to have parts made"
+    return "Keep them in one part with a splits.json, unless these parts are a fixed protocol"
 
 
 def _made_notes(splits: Splits, guessed: Mapping[str, str], linked: bool) -> tuple[str, ...]:
@@ -190,7 +208,8 @@ def _made_notes(splits: Splits, guessed: Mapping[str, str], linked: bool) -> tup
         groups = sorted(set(guessed.values()))
         notes.append(
             f"ids that begin alike show one thing ({counted(len(groups), 'group')}, such as "
-            f"{groups[0]!r}) and stay in one part; if not so, say `group` in dataset.yaml"
+            f"{groups[0]!r}) and stay in one part; if each image stands alone, write "
+            f"`{EACH_ALONE}` in dataset.yaml"
         )
     return tuple(notes)
 

@@ -12,6 +12,9 @@ from .splits import Splits
 FEW_IMAGES = 20
 """A validation or test part with fewer says little."""
 
+EACH_ALONE = "group: (.+)"
+"""What dataset.yaml says where ids that look like groups are none."""
+
 _SCORES_FLATTER = "scores on them flatter the model"
 
 
@@ -74,7 +77,7 @@ def _differing_masks(
 def group_findings(
     groups: Mapping[str, str], guessed: bool, splits: Splits, remedy: str
 ) -> Iterator[Finding]:
-    """Groups that stand in two parts."""
+    """Groups that stand in two parts. `guessed`: only the ids show them."""
     parts: dict[str, set[Part]] = defaultdict(set)
     for sample_id, part in parts_by_id(splits).items():
         if sample_id in groups:
@@ -82,6 +85,7 @@ def group_findings(
     shared = sorted(group for group, found in parts.items() if len(found) > 1)
     if shared:
         how = ", as the ids look" if guessed else ""
+        alone = f"; if each image stands alone, write `{EACH_ALONE}` in dataset.yaml"
         yield Finding(
             "group-across-splits",
             "warning",
@@ -90,7 +94,7 @@ def group_findings(
             tuple(
                 f"{group} ({', '.join(p for p in PARTS if p in parts[group])})" for group in shared
             ),
-            remedy,
+            remedy + alone if guessed else remedy,
         )
 
 

@@ -4,21 +4,32 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-LEAST_GROUPS = 8
-LARGEST_SHARE = 0.2  # of all images, for the largest group
+from .splits import ENOUGH_UNITS, SHARES, make_splits
+
+LEAST_GROUPS = 3
+"""Fewer beginnings are rather kinds of images: with and without a defect, two modalities."""
 LEAST_TOGETHER = 0.8  # share of the images that stand in a group of two or more
+LEAST_FILLED = 0.5  # share of what a part should get, where whole groups are dealt
+LARGEST_SHARE = 0.2  # of all images, for a chain of pictures alike
 
 _SEPARATOR = re.compile(r"[-_. ]+")
 _INDEX = re.compile(r"(?:[a-z]{0,9}\d{1,4}|left|right|[lr])", re.IGNORECASE)  # 07, slice012, left
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_KIND = re.compile(r"(?:class|cls|type|kind|grade|category|label|stage|level|score|fold)\d*|\d+x")
 
 
 def guess_groups(ids: Sequence[str]) -> dict[str, str]:
+    """Id -> group, where ids show groups that fill all parts; else empty."""
+    groups = named_groups(ids)
+    return groups if fill_parts(groups) else {}
+
+
+def named_groups(ids: Sequence[str]) -> dict[str, str]:
     """Id -> group, where ids look like GROUP_INDEX; empty where that is doubtful.
 
     03a857ce842d_01, patient12_slice_004 and video3-0007 have such groups. A beginning without a
-    digit (crack_001) may be a class or a place and is none. All must look alike, and no group may
-    hold a large share of all images.
+    digit (crack_001) may be a class or a place and is none, nor is one with a year for its number
+    (IMG_2019_01) or a kind (grade2_001, 40x_001). All must look alike.
     """
     tokens = {sample_id: _SEPARATOR.split(sample_id) for sample_id in ids}
     lengths = {len(words) for words in tokens.values()}
@@ -38,13 +49,28 @@ def _are_indices(tails: Iterable[Sequence[str]]) -> bool:
 
 def _are_groups(groups: Mapping[str, str]) -> bool:
     sizes = Counter(groups.values())
-    named = all(re.search(r"\d", name) and not _YEAR.fullmatch(name) for name in sizes)
     together = sum(size for size in sizes.values() if size > 1)
     return (
-        named
-        and len(sizes) >= LEAST_GROUPS
-        and max(sizes.values()) <= LARGEST_SHARE * len(groups)
+        len(sizes) >= LEAST_GROUPS
         and together >= LEAST_TOGETHER * len(groups)
+        and all(_names_one(name.split("_")) for name in sizes)
+    )
+
+
+def _names_one(words: Sequence[str]) -> bool:
+    """Whether a beginning can be the name of one thing: a number, of no year and no kind."""
+    numbered = any(re.search(r"\d", word) for word in words if not _YEAR.fullmatch(word))
+    return numbered and not any(_KIND.fullmatch(word.lower()) for word in words)
+
+
+def fill_parts(groups: Mapping[str, str]) -> bool:
+    """Whether whole groups give each part enough of the images that it should get."""
+    units = [tuple(members) for members in _by_group(list(groups), groups)]
+    if len(units) < ENOUGH_UNITS:
+        return False
+    parts = make_splits(units, {})
+    return all(
+        len(parts[part]) >= LEAST_FILLED * share * len(groups) for part, share in SHARES.items()
     )
 
 

@@ -139,6 +139,7 @@ def test_pyramid_pooling_sees_everything() -> None:
 
 ALL: list[ModelConfig] = [
     UNetConfig(width=4),
+    UNetConfig(width=4, down="stride"),
     LiteUNetConfig(),
     SegNetConfig(width=4),
     ResUNetConfig(width=4, pyramid_pooling=True),
@@ -169,15 +170,18 @@ def independent_count(model: nn.Module, image: Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
+@pytest.mark.parametrize("size", [(64, 96), (101, 67), (33, 1)], ids=str)
 @pytest.mark.parametrize("config", ALL, ids=lambda config: config.name)
-def test_multiply_adds_are_those_that_pytorch_counts(config: ModelConfig) -> None:
+def test_multiply_adds_are_those_that_pytorch_counts(
+    config: ModelConfig, size: tuple[int, int]
+) -> None:
     if hasattr(config, "pretrained"):
         config = type(config)()
-    layers = layer_table(config, 3, 1, (64, 96))
+    layers = layer_table(config, 3, 1, size)
     bare = {"pretrained": False} if config.name == "lite_unet" else {}
     with torch.device("meta"):
         model = build_model(config.model_copy(update=bare), 3, 1).eval()
-    assert layers.multiply_adds == independent_count(model, torch.empty(1, 3, 64, 96).to("meta"))
+    assert layers.multiply_adds == independent_count(model, torch.empty(1, 3, *size).to("meta"))
 
 
 def _mean_pool(
@@ -213,6 +217,7 @@ def spread_out(model: nn.Module) -> nn.Module:
         (UNetConfig(width=2), 272),
         (UNetConfig(width=2, depth=2), 91),
         (UNetConfig(width=2, depth=3), 142),
+        (UNetConfig(width=2, depth=2, down="stride"), 93),
         (UNetConfig(width=2, depth=3, down="stride", up="bilinear"), 160),
         (SegNetConfig(width=2), 480),
         (SegNetConfig(form="basic", width=2), 240),

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .views import Taps, View, blended, image_view, repeated, shifted, transposed, windows
+from .views import Taps, View, blended, image_view, nudged, repeated, shifted, transposed, windows
 
 
 class Tracer(TorchFunctionMode):
@@ -146,9 +146,12 @@ def _interpolate(
     *_: Any,
     **__: Any,
 ) -> _Layer:
-    factor = result.shape[2] // x.shape[2]
-    name = f"upsample x{factor}" if factor > 1 else "resize"
-    return _Layer(name, partial(repeated if mode == "nearest" else blended, factor=factor))
+    before, after = x.shape[2], result.shape[2]
+    factor = after // before
+    if factor <= 1:
+        return _Layer("resize", partial(nudged, rows=after - before))
+    taps = partial(repeated if mode == "nearest" else blended, factor=factor)
+    return _Layer(f"upsample x{factor}", taps)
 
 
 def _pad(_result: Tensor, _x: Tensor, padding: Any, *_: Any, **__: Any) -> _Layer:

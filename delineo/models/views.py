@@ -81,9 +81,15 @@ def repeated(height: int, factor: int) -> Taps:
 
 
 def blended(height: int, factor: int) -> Taps:
-    """Taps of a bilinear upsampling; of factor 1: to a size that is a row larger."""
+    """Taps of a bilinear upsampling."""
     fine = np.arange(height * factor)
-    low = (2 * fine + 1 - factor) // (2 * factor) if factor > 1 else fine - 1
+    low = (2 * fine + 1 - factor) // (2 * factor)
+    return low, low + 1
+
+
+def nudged(height: int, rows: int) -> Taps:
+    """Taps of a bilinear resizing to `rows` more, or fewer, than there are: one, or none."""
+    low = np.arange(height) - (rows >= 0)
     return low, low + 1
 
 

@@ -4,12 +4,13 @@ The model file holds normalisation, network, temperature and softmax or sigmoid;
 rules for channels and size and the decision; certificate.json how both agree with the run.
 """
 
+import errno
 import logging
 import shutil
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +69,11 @@ def export_run(
     _refuse_taken(out)
     folder = run.folder()
     validation_samples(folder)
+    # before anything is loaded: what changes meanwhile makes the export stale, not wrong
+    source = source_of(run)
     reference = _reference(run)
     with _whole_or_not_at_all(out) as part:
-        write_export(part, wanted, reference, folder, source_of(run))
+        write_export(part, wanted, reference, folder, source)
         certificate = certify(part, run, reference, folder, progress or NoProgress())
         if problem := certificate.problem():
             raise RunError(f"nothing was exported as {wanted}: {problem}")
@@ -254,9 +257,30 @@ def _whole_or_not_at_all(out: Path) -> Iterator[Path]:
     part.mkdir()
     try:
         yield part
-        if out.exists():
-            shutil.rmtree(out)
-        part.rename(out)
+        _take_the_place(part, out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def _take_the_place(part: Path, out: Path) -> None:
+    """`part` becomes `out`, whole at any moment, though others may do the same at the same time.
+
+    Who has the files of the earlier export open goes on with them.
+    """
+    old = part.with_suffix(".old")
+    while not _renamed(part, out):
+        with suppress(FileNotFoundError):
+            out.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _renamed(part: Path, out: Path) -> bool:
+    """False where another folder has that name."""
+    try:
+        part.rename(out)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True

@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,8 @@ from delineo.data.scaling import resize_image, to_tensor
 from delineo.data.sizing import resize_maps, resize_pixels
 from delineo.decision import Decision
 from delineo.errors import ConfigError, DataError, RunError
-from delineo.export import export_run, write_export
+from delineo.export import _whole_or_not_at_all, export_run, write_export
+from delineo.forms import fresh_export
 from delineo.models import build_model
 from delineo.models.segnet import pool_corners, unpool_corners
 from delineo.prediction import Predictor
@@ -316,6 +320,42 @@ def test_an_export_is_replaced_and_other_folders_are_not(trained: Path, tmp_path
     (tmp_path / "notes/file.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is no export; choose another --out"):
         export_run(trained, "torch", tmp_path / "notes")
+
+
+def test_two_at_the_same_time_leave_one_whole_export(tmp_path: Path) -> None:
+    """As two first predictions of one run may."""
+
+    def write(name: str) -> None:
+        for _ in range(30):
+            with _whole_or_not_at_all(tmp_path / "out") as part:
+                for file in ("a", "b"):
+                    (part / file).write_text(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write, name) for name in "xy"]:
+            done.result()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    first, second = ((tmp_path / "out" / file).read_text() for file in ("a", "b"))
+    assert first == second
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_changes_during_an_export_makes_it_stale(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, load = shutil.copytree(trained, tmp_path / "run"), Predictor.load
+
+    def load_and_tune(*arguments: Any, **options: Any) -> Predictor:
+        loaded = load(*arguments, **options)
+        tuned = loaded.decision.model_copy(update={"temperature": 2.0})
+        (run / "decision.json").write_text(tuned.model_dump_json())
+        return loaded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "load", load_and_tune)
+        export_run(run, "torch")
+    assert read_record(run / "exports/torch").decision.temperature == 1
+    assert fresh_export(run, "torch") is None
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,6 +1,7 @@
 """Which images are meant: files, folders, patterns and lists become one list of images."""
 
 import glob
+import os.path
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -22,15 +23,24 @@ def find_images(arguments: Iterable[Path | str], out: Path) -> list[Source]:
     """The images that are meant, in the order of the arguments, each folder and pattern sorted.
 
     A text may be a pattern (`photos/**/*.jpg`) or a list (`@list.txt`, a path per line, relative to
-    the list's folder); a Path means itself. What lies in `out` below a folder is no image.
+    the list's folder); a Path means itself. What lies in `out` below a folder is no image, and what
+    is meant several times is one, where it was meant first.
     Raises ConfigError where an argument means nothing; single paths of a list may be missing.
     """
     arguments = list(arguments)
-    found = [source for argument in arguments for source in _expand(argument, out)]
+    found = _once(source for argument in arguments for source in _expand(argument, out))
     if not found:
         wanted = ", ".join(map(str, arguments))
         raise ConfigError(f"no images in {wanted}; give images or their folder")
     return found
+
+
+def _once(sources: Iterable[Source]) -> list[Source]:
+    """Each file once; links to it have a name of their own."""
+    first: dict[str, Source] = {}
+    for source in sources:
+        first.setdefault(os.path.normpath(source.path.absolute()), source)
+    return list(first.values())
 
 
 def _expand(argument: Path | str, out: Path) -> Iterator[Source]:

@@ -97,5 +97,15 @@ def test_what_was_written_into_a_folder_of_images_is_no_image(photos: Path) -> N
 
 @pytest.mark.usefixtures("photos")
 def test_ten_thousand_lines(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("photos/a.png\n" * 10_000)
+    lines = ["photos/a.png", *(f"photos/{index}.png" for index in range(9_999))]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
     assert len(find_images(["@list.txt"], Path("out"))) == 10_000
+
+
+def test_what_is_named_twice_is_one_image(photos: Path) -> None:
+    (photos / "list.txt").write_text("a.png\n../photos/day/a.png\na.png\n")
+    (photos / "link.png").symlink_to("a.png")
+    sources = find_images(["photos/day/a.png", "@photos/list.txt", photos / "a.png"], Path("out"))
+    assert [s.path.as_posix() for s in sources] == ["photos/day/a.png", "photos/a.png"]
+    assert [s.name.as_posix() for s in sources] == ["a.png", "a.png"]
+    assert len(find_images(["photos/link.png", "photos/a.png"], Path("out"))) == 2

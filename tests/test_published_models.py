@@ -386,11 +386,26 @@ def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"conv1.weight": Evil()}, tmp_path / "evil.pth")
     (tmp_path / "text.pth").write_text("not weights")
     (tmp_path / "text.safetensors").write_text("not weights")
+    (tmp_path / "prose.pth").write_text("hello, these are no weights")
+    (tmp_path / "empty.pth").touch()
     torch.save([1, 2], tmp_path / "list.pth")
-    for name in ("evil.pth", "text.pth", "text.safetensors", "list.pth", "missing.pth"):
-        with pytest.raises(ConfigError, match=name):
+    torch.save({1: torch.zeros(2)}, tmp_path / "numbered.pth")
+    files = [path.name for path in tmp_path.iterdir()]
+    assert len(files) == 7
+    for name in (*files, "missing.pth"):
+        with pytest.raises(ConfigError, match=name) as caught:
             load(tmp_path / name)
+        assert "weights_only" not in str(caught.value)  # PyTorch's way to run what is in them
     assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused(
+    resnet18: dict[str, Tensor], tmp_path: Path
+) -> None:
+    resnet18["layer1.0.conv1.weight"][0, 0, 0, 0] = torch.nan
+    torch.save(resnet18, tmp_path / "weights.pth")
+    with pytest.raises(ConfigError, match=r"layer1\.0\.conv1\.weight in .* no numbers"):
+        load(tmp_path / "weights.pth")
 
 
 def test_weights_from_an_address(
@@ -437,7 +452,7 @@ def test_an_address_that_cannot_be_reached_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    config = ResNetUNetConfig(depth=18, pretrained="https://127.0.0.1:9/resnet18-f37072fd.pth")
-    with pytest.raises(ConfigError, match=r"could not fetch .* path of the file"):
-        build_model(config, 3, 2)
-    assert not list(tmp_path.rglob("*.pth"))
+    for host in ("127.0.0.1:9", "127.0.0.1:x", "[1"):
+        with pytest.raises(ConfigError, match=r"could not fetch .* path of the file"):
+            load(f"https://{host}/resnet18-f37072fd.pth")
+    assert not list(tmp_path.rglob("*.pth*"))

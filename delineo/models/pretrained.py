@@ -6,14 +6,14 @@ torchvision's form from a file or an address; nothing in them is ever run.
 """
 
 import hashlib
-import pickle
 import re
+import warnings
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from urllib.request import Request
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -116,9 +116,10 @@ def _downloaded(url: str, sha256: str | None) -> Path:
     path = Path(torch.hub.get_dir(), "checkpoints", f"{sha256[:16]}-{url.rsplit('/', 1)[-1]}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        Request(url)  # an address that is none, before a file is begun for it
         if not path.exists():
             torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256, progress=False)
-    except (URLError, OSError, RuntimeError) as error:
+    except (HTTPException, OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"model.pretrained: could not fetch {url}: {error}; download it where there is a "
             f"network and give the path of the file, or leave it out to start from scratch"
@@ -140,15 +141,31 @@ def _check_hash(path: Path, expected: str | None) -> None:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
+        weights = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except OSError:
+        raise
+    except Exception:  # bytes of any kind make the readers raise any error, with advice to trust it
         raise ConfigError(
-            f"model.pretrained: {path} is not a file of weights: {reason}; "
-            f"give a .pth or .safetensors file that holds tensors alone"
+            f"model.pretrained: {path} cannot be read as weights: it is damaged, of another kind, "
+            f"or holds more than tensors; give a .pth or .safetensors file of a state_dict"
         ) from None
-    if isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values()):
-        return dict(weights)
-    raise ConfigError(f"model.pretrained: {path} does not hold tensors by name; save a state_dict")
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
+    ):
+        raise ConfigError(
+            f"model.pretrained: {path} does not hold tensors by name; save a state_dict"
+        )
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise ConfigError(
+                f"model.pretrained: {key} in {path} holds values that are no numbers (nan or "
+                "infinite), so that nothing could be learned; fetch the file again"
+            )
+    return weights
+
+
+def _unpickle(path: Path) -> object:
+    """What a .pth file holds, if that is tensors and plain Python values alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of archives that are refused in any case
+        return torch.load(path, map_location="cpu", weights_only=True)

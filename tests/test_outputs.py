@@ -199,7 +199,7 @@ def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
     assert len(set(found)) == 6
     assert found[:2] == ["a", "a_png"]
     assert found[3:] == ["b", "a_jpg", "b_jpg"]
-    thrice = names([tmp_path / "one/b.jpg"] * 3)
+    thrice = names([save(tmp_path / folder / "b.jpg") for folder in ("one", "two", "three")])
     assert thrice == ["b", "b_jpg", "b_jpg_2"]
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from .data.images import read_written_mask, write_mask
+from .data.raster_masks import BLOCK
 from .data.samples import Task
+from .data.submission import Strips
 from .errors import DataError
 from .pipeline import in_thread
 from .runtime import MaskPredictor
@@ -23,17 +25,13 @@ class Finished(NamedTuple):
 
     image: Path
     name: str
-    strips: Callable[[], Iterable[np.ndarray]]
+    size: tuple[int, int]
+    """(height, width)"""
+    strips: Strips
     """The mask from top to bottom, as `decide` gives it: indices (height, width), or 0/1 layers
     (classes, height, width); 255 where a scan holds no data."""
     certainty: tuple[float | None, ...]
     """Mean probability of each class where the mask has it; None where it is not, or not known."""
-
-    @property
-    def mask(self) -> np.ndarray:
-        """All of it."""
-        first, *others = self.strips()
-        return np.concatenate([first, *others], axis=-2) if others else first
 
 
 def write_masks(
@@ -94,21 +92,35 @@ def _reader(predictor: MaskPredictor) -> Callable[[Target], Finished]:
         certainty = tuple(value for _, values in pieces for value in values)
         masks = [mask for mask, _ in pieces]
         mask = np.stack(masks) // 255 if predictor.task == "multilabel" else masks[0]
-        return Finished(target.image, target.name, lambda: [mask], certainty)
+        return in_memory(target, mask, certainty)
 
     return read
 
 
+def in_memory(
+    target: Target,
+    mask: UInt8[np.ndarray, "*planes height width"],
+    certainty: tuple[float | None, ...],
+) -> Finished:
+    """A mask in strips like those of scans, so that what is made of them is in the same order."""
+    height, width = mask.shape[-2:]
+
+    def strips() -> Iterator[np.ndarray]:
+        return (mask[..., top : top + BLOCK, :] for top in range(0, height, BLOCK))
+
+    return Finished(target.image, target.name, (height, width), strips, certainty)
+
+
 def read_scan(target: Target, task: Task) -> Finished:
     """Its mask is read when it is asked for, and as often."""
-    from .data.raster_masks import read_certainty, read_strips
+    from .data.raster_masks import read_certainty, read_size, read_strips
 
     def strips() -> Iterator[np.ndarray]:
         together = read_strips(target.scan)
         return together if task == "multilabel" else (strip[0] for strip in together)
 
     certainty = tuple(value for file in target.scan for value in read_certainty(file))
-    return Finished(target.image, target.name, strips, certainty)
+    return Finished(target.image, target.name, read_size(target.scan[0]), strips, certainty)
 
 
 def _read(file: Path, predictor: MaskPredictor) -> tuple[np.ndarray, list[float | None]]:

@@ -11,15 +11,15 @@ import numpy as np
 from . import areas, objects, origins
 from .data.geotags import read_placement
 from .data.images import read_image, write_image, write_probabilities
-from .data.rasters import is_large, where_there_is_data
+from .data.rasters import LARGEST_IMAGE, is_large, where_there_is_data
 from .data.sizing import refuse_bands
 from .data.submission import Submission, object_layers, object_names
 from .decision import decide
 from .drawing import displayable, draw_classes, draw_overlay
 from .errors import DataError, DiskFullError, ShapeError
-from .files import disk_is_full, write_atomically
+from .files import disk_is_full
 from .inputs import find_images
-from .maskfiles import Finished, read_finished, read_scan, write_masks
+from .maskfiles import Finished, in_memory, read_finished, read_scan, write_masks
 from .origins import Origin
 from .pipeline import in_thread
 from .progress import NoProgress, Progress
@@ -113,8 +113,9 @@ def _predict(
             return job
         if job.image is not None:
             _write_files(predictor, job, out, wanted)
-        elif "geojson" in wanted.formats:
-            _write_geojson(predictor, job.target, read_scan(job.target, predictor.task).strips)
+        elif wanted.formats:
+            mask = read_scan(job.target, predictor.task)
+            _write_objects(predictor, job.target, mask, out, wanted)
         return job
 
     progress.start("predicting", total=len(todo))
@@ -165,9 +166,10 @@ def _predict_scan(
     """Write its masks, unless they are there `since`."""
     if job.image is None and not wanted.of_masks_alone:
         raise DataError(
-            f"{job.target.image} is predicted in windows, and can have its mask, --format geojson "
-            "and --table: leave out the options for pictures, probabilities, run lengths and other "
-            "formats, or give it in a command of its own"
+            f"{job.target.image} has more than {LARGEST_IMAGE // 10**6} million pixels and is "
+            "predicted in windows; pictures that large are not written "
+            f"({' and '.join(wanted.pictures)}). Predict it in a command of its own without them: "
+            "its mask is a GeoTIFF, which QGIS and other map programs show on top of the scan"
         )
     if since is not None and all_there(job.target.scan, since):
         return
@@ -188,29 +190,22 @@ def _write_files(predictor: MaskPredictor, job: _Job, out: Path, wanted: Wanted)
     if wanted.probabilities:
         for name, values in zip(file_names(predictor.classes), maps, strict=True):
             write_probabilities(_named(stem, f"probability_{name}"), values)
-    _write_objects(predictor, job.target, mask, out, wanted)
+    _write_objects(predictor, job.target, in_memory(job.target, mask, ()), out, wanted)
     write_masks(predictor, stem, mask, maps)
 
 
 def _write_objects(
-    predictor: MaskPredictor, target: Target, mask: np.ndarray, out: Path, wanted: Wanted
+    predictor: MaskPredictor, target: Target, mask: Finished, out: Path, wanted: Wanted
 ) -> None:
     """The annotations that each image has in a file of its own."""
-    task, classes = predictor.task, predictor.classes
+    meaning = {"task": predictor.task, "classes": predictor.classes}
     if "geojson" in wanted.formats:
-        _write_geojson(predictor, target, lambda: [mask])
+        file = target.stem.with_name(f"{target.stem.name}.geojson")
+        objects.write_geojson(file, mask, **meaning, placement=read_placement(target.image))
     if "yolo" in wanted.formats:
         file = label_file(target.stem, out)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, objects.yolo_lines(mask, task, classes))
-
-
-def _write_geojson(
-    predictor: MaskPredictor, target: Target, strips: Callable[[], Iterable[np.ndarray]]
-) -> None:
-    file = target.stem.with_name(f"{target.stem.name}.geojson")
-    meaning = {"task": predictor.task, "classes": predictor.classes}
-    objects.write_geojson(file, strips, **meaning, placement=read_placement(target.image))
+        objects.write_yolo(file, mask, **meaning)
 
 
 def _each_class(predictor: MaskPredictor, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -249,7 +244,7 @@ def _tables(
 
 def _write_submission(submission: Submission, path: Path, finished: Iterable[Finished]) -> None:
     for item in finished:
-        submission.add(item.image, item.mask)
+        submission.add(item.image, item.strips, item.size[0])
     submission.write(path)
 
 

@@ -5,7 +5,6 @@ Corners are (x, y) in pixels from the top left corner of the array, whose first 
 corners, as in `decision`.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -22,39 +21,51 @@ def one_ring(region: Bool[np.ndarray, "height width"]) -> Ring:
 
     By the even-odd rule it has the pixels of the region.
     """
-    corners, rings = _trace(find_corners(np.pad(region, 1), diagonal=True))
-    hanging = _seams(region, corners, rings)
+    return ring_of(find_corners(np.pad(region, 1), diagonal=False))
+
+
+def ring_of(corners: "Corners") -> Ring:
+    """The same of a region whose corners were found without `diagonal`."""
+    places, rings = _trace(_joined_at_corners(corners))
+    hanging = _seams(places, rings)
     whole: dict[int, Ring] = {}
     # what hangs on a ring begins below it, and so comes after it
     for number in reversed(range(len(rings))):
         whole[number] = ring = []
         for place, node in enumerate(rings[number]):
-            ring.append(corners[node])
+            ring.append(places[node])
             if place % 2 == 0:  # here an edge along a row begins
-                leftwards = corners[node] > corners[node ^ 1]
+                leftwards = places[node] > places[node ^ 1]
                 for seam, hole in sorted(hanging[node // 2], reverse=leftwards):
                     ring += [seam, *whole[hole], whole[hole][0], seam]
     return whole[0]
 
 
+def _joined_at_corners(corners: "Corners") -> "Corners":
+    """What was found without `diagonal` as it is found with it."""
+    second = _is_second(corners)
+    twice = second | np.roll(second, -1)
+    return corners._replace(swapped=twice & corners.inside)
+
+
 def _seams(
-    region: Bool[np.ndarray, "height width"],
-    corners: Sequence[Corner],
-    rings: Sequence[Sequence[int]],
+    places: Sequence[Corner], rings: Sequence[Sequence[int]]
 ) -> Mapping[int, list[tuple[Corner, int]]]:
     """What hangs on each edge along a row: where its seam begins, and the number of the hole.
 
-    The seam goes from the first corner of the hole straight up.
+    The seam goes from the first corner of the hole straight up, to the edge above.
     """
-    rows = np.arange(len(region))[:, None]
-    outside = np.maximum.accumulate(np.where(region, -1, rows), axis=0)
-    places = [(y, x) for x, y in corners]
+    holes = {ring[0] // 2: number for number, ring in enumerate(rings) if number}
     hanging: Mapping[int, list[tuple[Corner, int]]] = defaultdict(list)
-    for number, (node, *_) in enumerate(rings[1:], start=1):
-        x, y = corners[node]
-        top = int(outside[y - 1, x]) + 1
-        edge = (bisect_right(places, (top, x)) - 1) // 2
-        hanging[edge].append(((x, top), number))
+    if not holes:
+        return hanging
+    left = min(x for x, _ in places)
+    above = np.zeros(max(x for x, _ in places) - left, int)
+    for edge, ((start, _), (end, _)) in enumerate(zip(places[::2], places[1::2], strict=True)):
+        if edge in holes:
+            upper = int(above[start - left])
+            hanging[upper].append(((start, places[2 * upper][1]), holes[edge]))
+        above[start - left : end - left] = edge
     return hanging
 
 
@@ -149,12 +160,17 @@ def _trace(corners: Corners) -> tuple[list[Corner], list[list[int]]]:
     Those come first that begin first, row by row, so a ring before the holes in it.
     """
     x, y, swapped, _ = corners
-    second = np.concatenate([[False], (np.diff(x) == 0) & (np.diff(y) == 0)])
+    second = _is_second(corners)
     # corners along a row are the ends of edges two by two, and so are those along a column
     down = np.lexsort((second ^ swapped, y, x))
     along = np.empty_like(down)
     along[down[0::2]], along[down[1::2]] = down[1::2], down[0::2]
     return list(zip(x.tolist(), y.tolist(), strict=True)), _followed(along.tolist())
+
+
+def _is_second(corners: Corners) -> Bool[np.ndarray, " corners"]:
+    """Whether each is the second of two at one place."""
+    return np.concatenate([[False], (np.diff(corners.x) == 0) & (np.diff(corners.y) == 0)])
 
 
 def _followed(along: Sequence[int]) -> list[list[int]]:

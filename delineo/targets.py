@@ -35,10 +35,19 @@ class Wanted:
     """Areas and counts of all images and classes, as CSV or Parquet."""
 
     @property
+    def pictures(self) -> tuple[str, ...]:
+        """The options for what is as large as the image itself."""
+        asked = {
+            "--overlay": self.overlay,
+            "--class-overlays": self.class_overlays,
+            "--probabilities": self.probabilities,
+        }
+        return tuple(option for option, wanted in asked.items() if wanted)
+
+    @property
     def of_masks_alone(self) -> bool:
         """Whether all of it is made of finished masks in strips, however large they are."""
-        objects: tuple[ObjectFormat, ...] = ("geojson",) * len(self.formats)
-        return self == Wanted(formats=objects, table=self.table)
+        return not self.pictures
 
 
 def as_object_formats(names: Iterable[str]) -> tuple[ObjectFormat, ...]:

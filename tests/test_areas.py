@@ -11,7 +11,7 @@ from delineo.errors import ConfigError
 from delineo.maskfiles import Finished, mean_probabilities
 
 MASK = np.array([[0, 0, 1, 1], [2, 0, 0, 1], [0, 2, 0, 0], [0, 0, 2, 0]], np.uint8)
-ITEM = Finished(Path("in/a.png"), "a.png", lambda: [MASK], (0.75, 0.5, None))
+ITEM = Finished(Path("in/a.png"), "a.png", (4, 4), lambda: [MASK], (0.75, 0.5, None))
 CLASSES = ("ground", "tree", "car")
 
 

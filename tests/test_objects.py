@@ -1,7 +1,6 @@
 """Masks as objects: what other programs read from the files is the mask again."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from delineo.data.geotags import Placement, read_placement
 from delineo.data.samples import Task
 from delineo.maskfiles import Finished
 from delineo.objects import (
-    find_regions,
     write_coco,
     write_geojson,
+    write_yolo,
     write_yolo_description,
-    yolo_lines,
 )
 
 # pycocotools was written for an older NumPy
@@ -52,15 +50,24 @@ def layers_of(mask: np.ndarray, task: Task) -> list[np.ndarray]:
     return [mask == index for index in range(1, 3 if task == "multiclass" else 2)]
 
 
+def in_strips(mask: np.ndarray, name: str = "a.png", rows: int = 99) -> Finished:
+    """A finished mask that comes so many rows at a time."""
+    strips = [mask[..., top : top + rows, :] for top in range(0, mask.shape[-2], rows)]
+    height, width = mask.shape[-2:]
+    return Finished(Path(name), f"in/{name}", (height, width), lambda: strips, ())
+
+
+def regions_in(mask: np.ndarray, task: Task) -> int:
+    return sum(ndimage.label(layer, np.ones((3, 3)))[1] for layer in layers_of(mask, task))
+
+
+@pytest.mark.parametrize("rows", [1, 4, 99])
 @pytest.mark.parametrize("polygons", [False, True])
 @pytest.mark.parametrize("task", TASKS)
-def test_pycocotools_reads_the_masks(tmp_path: Path, task: Task, polygons: bool) -> None:
+def test_pycocotools_reads_the_masks(tmp_path: Path, task: Task, polygons: bool, rows: int) -> None:
     masks = [blobs(task, seed) for seed in range(3)]
     masks += [np.zeros_like(masks[0]), np.ones_like(masks[0])]
-    finished = [
-        Finished(Path(f"{n}.png"), f"in/{n}.png", partial(list, [m]), ())
-        for n, m in enumerate(masks)
-    ]
+    finished = [in_strips(mask, f"{n}.png", rows) for n, mask in enumerate(masks)]
     write_coco(tmp_path / "coco.json", finished, task, CLASSES[task], polygons)
     read = COCO(tmp_path / "coco.json")
     names = {number: found["name"] for number, found in read.cats.items()}
@@ -83,21 +90,23 @@ def test_pycocotools_reads_the_masks(tmp_path: Path, task: Task, polygons: bool)
 
 
 def test_a_coco_file_of_no_object_is_one(tmp_path: Path) -> None:
-    empty = Finished(Path("a.png"), "a.png", lambda: [np.zeros((2, 3), np.uint8)], ())
+    empty = in_strips(np.zeros((2, 3), np.uint8))
     write_coco(tmp_path / "coco.json", [empty], "binary", ("disc",), polygons=False)
     read = COCO(tmp_path / "coco.json")
     assert (len(read.imgs), len(read.anns)) == (1, 0)
 
 
+@pytest.mark.parametrize("rows", [1, 4, 99])
 @pytest.mark.parametrize("task", TASKS)
-def test_yolo_polygons_are_the_masks(tmp_path: Path, task: Task) -> None:
+def test_yolo_polygons_are_the_masks(tmp_path: Path, task: Task, rows: int) -> None:
     from pycocotools import mask as coco
 
     mask = blobs(task, 5, height=31, width=97)
     layers = layers_of(mask, task)
     drawn = [np.zeros((31, 97), int) for _ in layers]
-    lines = yolo_lines(mask, task, CLASSES[task]).splitlines()
-    assert len(lines) == len(list(find_regions(mask, task, CLASSES[task])))
+    write_yolo(tmp_path / "a.txt", in_strips(mask, rows=rows), task, CLASSES[task])
+    lines = (tmp_path / "a.txt").read_text().splitlines()
+    assert len(lines) == regions_in(mask, task)
     for line in lines:
         kind, *values = line.split()
         corners = np.array(values, float).reshape(-1, 2)
@@ -115,9 +124,8 @@ def geojson(
     folder: Path, mask: np.ndarray, task: Task, place: Placement | None = None, strip: int = 99
 ) -> dict[str, Any]:
     """What is written of a mask that comes in strips of so many rows."""
-    tops = range(0, mask.shape[-2], strip)
-    strips = [mask[..., top : top + strip, :] for top in tops]
-    write_geojson(folder / "a.geojson", lambda: strips, task, CLASSES[task], place)
+    item = in_strips(mask, rows=strip)
+    write_geojson(folder / "a.geojson", item, task, CLASSES[task], place)
     return json.loads((folder / "a.geojson").read_text("utf-8"))
 
 
@@ -130,7 +138,7 @@ def test_geojson_in_pixels(tmp_path: Path, task: Task, strip: int) -> None:
     rows, columns = np.mgrid[: mask.shape[-2], : mask.shape[-1]] + 0.5
     drawn = {name: np.zeros(mask.shape[-2:], int) for name in names}
     features = geojson(tmp_path, mask, task, strip=strip)["features"]
-    assert len(features) == len(list(find_regions(mask, task, CLASSES[task])))
+    assert len(features) == regions_in(mask, task)
     for feature in features:
         geometry = shape(feature["geometry"])
         assert geometry.is_valid

@@ -358,7 +358,7 @@ def test_tables_of_codes(tmp_path: Path, task: Task, form: TableForm, rows: str)
 
 def test_class_ids_are_the_names_where_all_are_numbers() -> None:
     submission = Submission("severstal", "multilabel", ("3", "1"))
-    submission.add(Path("x.jpg"), np.ones((2, 1, 2), np.uint8))
+    submission.add(Path("x.jpg"), lambda: [np.ones((2, 1, 2), np.uint8)], 1)
     assert submission.rows == [("x.jpg", "3", "1 2"), ("x.jpg", "1", "1 2")]
 
 

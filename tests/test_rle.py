@@ -1,6 +1,7 @@
 """Run-length codes against the definition of the competitions."""
 
 import csv
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from delineo.data.mask_pixels import read_mask_pixels
-from delineo.data.rle import decode, encode
+from delineo.data.rle import decode, encode, encode_strips
 from delineo.errors import DataError
 
 SHARED = Path(__file__).parents[2] / "shared/data"
@@ -24,6 +25,21 @@ def test_positions_count_from_one_down_the_columns() -> None:
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)))
 def test_encode_then_decode_is_identity(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(encode(mask), *mask.shape), mask)
+
+
+@given(
+    arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)),
+    st.lists(st.integers(1, 11), unique=True).map(sorted),
+)
+def test_strips_give_the_code_of_the_whole(mask: np.ndarray, cuts: list[int]) -> None:
+    places = [0, *(cut for cut in cuts if cut < len(mask)), len(mask)]
+    strips = [mask[top:end] for top, end in pairwise(places)]
+    expected, place = [], 1
+    for inside, group in groupby(mask.T.ravel()):
+        length = len(list(group))
+        expected += [f"{place} {length}"] if inside else []
+        place += length
+    assert encode(mask) == encode_strips(strips, len(mask)) == " ".join(expected)
 
 
 @given(st.permutations([(1, 2), (4, 1), (7, 3)]))

@@ -69,6 +69,14 @@ def _read_rows(files: Sequence[Path], top: int) -> tuple[ndarray, int]:
     return np.stack(rows), height
 
 
+def read_size(file: Path) -> tuple[int, int]:
+    """Height and width of a mask."""
+    import rasterio
+
+    with naming_errors(file), quietly(), rasterio.open(file) as dataset:
+        return dataset.height, dataset.width
+
+
 def read_certainty(file: Path) -> list[float | None]:
     """Of the classes in a mask's file. Raises DataError where `write_rasters` did not write it."""
     import rasterio

@@ -3,6 +3,8 @@
 Positions count from 1, down each column, then on to the next column.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
@@ -25,9 +27,35 @@ def decode(text: str, height: int, width: int) -> ndarray:
 
 def encode(mask: ndarray) -> str:
     """The code of the pixels of (height, width) that are not 0; "" if there are none."""
-    flat = np.concatenate([[0], mask.T.ravel() != 0, [0]]).astype(np.int8)
-    starts, ends = np.flatnonzero(np.diff(flat) == 1), np.flatnonzero(np.diff(flat) == -1)
+    return encode_strips([mask], len(mask))
+
+
+def encode_strips(strips: Iterable[ndarray], height: int) -> str:
+    """The same of a mask in strips, from top to bottom, of which each is looked at once."""
+    edges = run_edges(np.concatenate(list(_steps(strips, height))))
+    starts, ends = edges[::2].tolist(), edges[1::2].tolist()
     return " ".join(f"{start + 1} {end - start}" for start, end in zip(starts, ends, strict=True))
+
+
+def _steps(strips: Iterable[ndarray], height: int) -> Iterator[Int64[ndarray, " steps"]]:
+    """Where the mask changes down each column, and at its end, counted as `run_edges` does."""
+    top, above = 0, np.zeros((1, 1), bool)
+    for strip in strips:
+        shown = np.concatenate([np.broadcast_to(above, (1, strip.shape[1])), strip != 0])
+        rows, columns = np.nonzero(shown[1:] != shown[:-1])
+        yield columns * height + rows + top
+        top, above = top + len(strip), shown[-1:]
+    yield np.flatnonzero(above[0]) * height + height
+
+
+def run_edges(steps: Int64[ndarray, " steps"]) -> Int64[ndarray, " edges"]:
+    """Where runs of whole images start and end in turn, from where they do in single columns.
+
+    Pixels are counted from 0, down each column. A run that ends with its column goes on where the
+    next one begins at the top: of both steps nothing is left.
+    """
+    edges, times = np.unique(steps, return_counts=True)
+    return edges[times == 1]
 
 
 def _parse(text: str, height: int, width: int) -> tuple[ndarray, ndarray]:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +12,12 @@ from jaxtyping import Bool, UInt8
 
 from ..errors import ConfigError
 from ..files import write_atomically
-from .rle import encode
+from .rle import encode_strips
 from .samples import Task
 
 TableForm = Literal["severstal", "severstal-joined", "tgs"]
+Strips = Callable[[], Iterable[np.ndarray]]
+"""A mask, or one class of it, from top to bottom in strips, anew at each call."""
 
 _HEADERS: Mapping[TableForm, tuple[str, ...]] = {
     "severstal": ("ImageId", "ClassId", "EncodedPixels"),
@@ -31,6 +33,13 @@ def object_layers(
     if task == "multilabel":
         return list(mask == 1)
     return [mask == index for index in range(1, 2 if task == "binary" else len(classes))]
+
+
+def object_strips(strips: Strips, task: Task, place: int) -> Strips:
+    """Where the class is that has this place in `object_names`, of a mask in strips."""
+    if task == "multilabel":
+        return lambda: (strip[place] == 1 for strip in strips())
+    return lambda: (strip == place + 1 for strip in strips())
 
 
 def object_names(task: Task, classes: Sequence[str]) -> tuple[str, ...]:
@@ -76,9 +85,10 @@ class Submission:
                 "predict their folders one at a time"
             )
 
-    def add(self, image: Path, mask: UInt8[np.ndarray, "*planes height width"]) -> None:
-        """The rows of one image, from its mask as `decide` gives it."""
-        codes = map(encode, object_layers(mask, self.task, self.classes))
+    def add(self, image: Path, strips: Strips, height: int) -> None:
+        """The rows of one image, from its mask as `decide` gives it, which has `height` rows."""
+        layers = (object_strips(strips, self.task, place) for place in range(len(self.class_ids)))
+        codes = (encode_strips(layer(), height) for layer in layers)
         self.rows += self._rows(self.name(image), codes)
 
     def _rows(self, name: str, codes: Iterable[str]) -> Iterator[tuple[str, ...]]:

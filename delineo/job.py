@@ -121,13 +121,10 @@ def make_batches(job: Job, state: State) -> DataLoader:
     recipe, fabric = job.recipe, job.fabric
     samples = job.folder.part("train")
     workers = default_workers() if recipe.data.workers is None else recipe.data.workers
+    # each loader process of each training process keeps what it has read
+    cache = cache_bytes(0.3) // (max(workers, 1) * fabric.world_size)
     windows = TrainingWindows(
-        job.folder,
-        samples,
-        recipe.data,
-        recipe.augmentation,
-        recipe.seed,
-        cache_bytes(0.3) if workers == 0 else 0,
+        job.folder, samples, recipe.data, recipe.augmentation, recipe.seed, cache
     )
     order = BatchOrder(
         len(samples),

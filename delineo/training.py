@@ -179,9 +179,9 @@ def careful_step(job: Job, state: State, batch: Batch) -> float:
         samples = job.folder.part("train")
         files = ", ".join(str(samples[index].image) for index in batch.indices.tolist())
         kept = job.run.best_file
-        best = f"the best weights so far are kept in {kept}. " if kept.exists() else ""
+        best = f"; the best weights so far are kept in {kept}" if kept.exists() else ""
         raise TrainingError(
-            f"{error} at step {state.step + 1}; {best}Look at the images of this "
+            f"{error} at step {state.step + 1}{best}. Look at the images of this "
             f"batch: {files}. If they are fine, lower optimizer.lr or set precision=fp32"
         ) from error
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 
 import delineo
 from delineo import Predictor, Run, evaluate
+from delineo.data import dataset
+from delineo.data.dataset import read_pair
+from delineo.data.samples import DataFolder, Sample
 from delineo.errors import ConfigError, DataError, RunError, TrainingError
 from delineo.pace import Pace
 
@@ -105,6 +109,24 @@ def test_worker_count_changes_nothing(
 ) -> None:
     delineo.train(data, [*TINY, f"data.workers={workers}"], out=tmp_path / "run")
     assert_same(whole, tmp_path / "run")
+
+
+def test_a_worker_reads_no_file_twice(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over three epochs; on a GPU reading the same files again is what a training waits for."""
+    log, here = tmp_path / "read.txt", os.getpid()
+
+    def noted(folder: DataFolder, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+        if os.getpid() != here:
+            with log.open("a") as file:
+                file.write(f"{sample.id}\n")
+        return read_pair(folder, sample)
+
+    monkeypatch.setattr(dataset, "read_pair", noted)
+    delineo.train(data, [*TINY, "data.workers=1"], out=tmp_path / "run")
+    names = log.read_text().split()
+    assert len(names) == len(set(names)) == 14
 
 
 def test_killed_and_resumed_is_the_same_bit_for_bit(

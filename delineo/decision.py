@@ -6,7 +6,7 @@ an image without a class. All but the threshold of 0.5 are off until `tune` find
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -222,22 +222,20 @@ def _decide_exclusive(
     mask = _most_probable(probabilities)
     if not clean_ups:
         return mask
-    left = probabilities.copy()
     # what a region becomes may be too small in turn, at most once for each class
     for _ in clean_ups:
-        if not _take(left, mask, clean_ups, _small_regions):
+        if not _take(mask, probabilities, clean_ups, _small_regions):
             break
-        mask = _most_probable(left)
-    if _take(left, mask, clean_ups, _all_but_largest):
-        mask = _most_probable(left)
+    _take(mask, probabilities, clean_ups, _all_but_largest)
     shut = [i for i in _present(mask) if not passes_gate(mask == i, probabilities[i], clean_ups[i])]
     if not shut:
         return mask
     # nor may the pixels go to a class that the image does not show well enough either
     absent = set(range(len(clean_ups))) - set(_present(mask))
     shut += [i for i in absent if not passes_gate(mask == i, probabilities[i], clean_ups[i])]
-    left[shut] -= 2
-    return _most_probable(left)
+    if len(shut) < len(clean_ups):
+        _move_on(mask, probabilities, np.isin(mask, shut), shut)
+    return mask
 
 
 Lost = Callable[[Bool[np.ndarray, "height width"], CleanUp], Bool[np.ndarray, "height width"]]
@@ -245,21 +243,39 @@ Lost = Callable[[Bool[np.ndarray, "height width"], CleanUp], Bool[np.ndarray, "h
 
 
 def _take(
-    left: Float[np.ndarray, "classes height width"],
     mask: UInt8[np.ndarray, "height width"],
+    probabilities: Float[np.ndarray, "classes height width"],
     clean_ups: list[CleanUp],
     lost: Lost,
 ) -> bool:
-    """Mark in `left` where a class may not be; whether there is such a place.
-
-    2 less is below every class that may be, and keeps the order of those that may not.
-    """
-    taken = False
+    """Take from each class what it loses; whether there was something."""
+    gone = np.zeros(mask.shape, bool)
     for index in _present(mask):
-        gone = lost(mask == index, clean_ups[index])
-        left[index][gone] -= 2
-        taken = taken or bool(gone.any())
-    return taken
+        gone |= lost(mask == index, clean_ups[index])
+    _move_on(mask, probabilities, gone)
+    return bool(gone.any())
+
+
+def _move_on(
+    mask: UInt8[np.ndarray, "height width"],
+    probabilities: Float[np.ndarray, "classes height width"],
+    gone: Bool[np.ndarray, "height width"],
+    shut: Sequence[int] = (),
+) -> None:
+    """Give the pixels that are `gone` to the next probable class that is not `shut`.
+
+    After the last class the first follows. Of two that are as probable the earlier one comes first.
+    """
+    there, present = probabilities[:, gone], mask[gone]
+    own = np.take_along_axis(there, present[None], axis=0)[0]
+    there[list(shut)] = -np.inf
+    following, highest = _most_probable(there), np.full(own.shape, -np.inf, own.dtype)
+    for index, value in enumerate(there):
+        later = (value < own) | ((value == own) & (present < index))
+        better = later & (value > highest)
+        np.copyto(following, index, where=better, casting="unsafe")
+        np.copyto(highest, value, where=better)
+    mask[gone] = following
 
 
 def _present(mask: UInt8[np.ndarray, "height width"]) -> list[int]:
@@ -279,8 +295,8 @@ def _all_but_largest(
 
 
 def _most_probable(
-    probabilities: Float[np.ndarray, "classes height width"],
-) -> UInt8[np.ndarray, "height width"]:
+    probabilities: Float[np.ndarray, "classes *pixels"],
+) -> UInt8[np.ndarray, "*pixels"]:
     # class by class is ten times faster than NumPy's argmax over the first axis
     mask, highest = np.zeros(probabilities.shape[1:], np.uint8), probabilities[0].copy()
     for index, own in enumerate(probabilities[1:], start=1):

@@ -33,7 +33,7 @@ class Row(NamedTuple):
     """What is kept of a row of windows."""
 
     mask: UInt8[np.ndarray, "layers _ width"]
-    """By thresholds alone."""
+    """By thresholds alone; where regions of exclusive classes are cleaned, as `ranked`."""
     top: Float[np.ndarray, "classes _"]
     """Its highest probabilities."""
     sums: Float[np.ndarray, "classes 2"]

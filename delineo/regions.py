@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32, Int64
+from jaxtyping import Bool, Float, Int, Int32, Int64, UInt8
 from numpy import ndarray
 from scipy import ndimage, sparse
 
@@ -17,7 +17,8 @@ from .decision import TOUCHING, CleanUp
 from .polygons import Corners, find_corners
 
 Strips = Callable[[], Iterable[ndarray]]
-"""The strips of a mask from top to bottom, (height, width) of bool, anew at each call."""
+"""The strips of a mask from top to bottom, (height, width) of bool, anew at each call; for `survey`
+and `pick` also of uint8."""
 
 
 def cleaned_strips(strips: Strips, clean_up: CleanUp, confidence: float) -> Strips:
@@ -30,7 +31,7 @@ def cleaned_strips(strips: Strips, clean_up: CleanUp, confidence: float) -> Stri
     if clean_up.largest_hole >= 1:
         strips = _with_holes_filled(strips, clean_up.largest_hole)
     if clean_up.only_largest:
-        strips = _chosen(strips, TOUCHING, _is_largest)
+        strips = _chosen(strips, TOUCHING, are_largest)
     area = sum(np.count_nonzero(strip) for strip in strips())
     if area >= clean_up.smallest_area and confidence >= clean_up.least_confidence:
         return strips
@@ -48,7 +49,7 @@ def highest(
 
 def count_regions(strips: Strips) -> tuple[int, int]:
     """How many pixels a mask has, and how many connected regions they make."""
-    sizes = _survey(strips, TOUCHING).sizes
+    sizes = survey(strips, TOUCHING).sizes
     return int(sizes.sum()), len(sizes)
 
 
@@ -90,8 +91,8 @@ class _Unfinished(NamedTuple):
 
     def followed(self, strip: ndarray, top: int) -> tuple[list[Outline], "_Unfinished"]:
         """What ends above the last row of a strip, which begins at row `top`, and what goes on."""
-        numbers, count = _label(strip, TOUCHING)
-        before = len(self.sizes)
+        numbers, values = _label(strip, TOUCHING)
+        before, count = len(self.sizes), len(values)
         shown = np.vstack([self.row, np.where(numbers, numbers + np.int32(before), np.int32(0))])
         names, total = _components(before + count, [_seam(shown[0], shown[1], corners=True)])
         sizes = np.zeros(total, np.int64)
@@ -132,27 +133,32 @@ def _parted(
     return done, _Unfinished(row, sizes[going_on], left, numbers[owners[kept]])
 
 
-class _Regions(NamedTuple):
+class Regions(NamedTuple):
     """The connected regions of a mask in strips."""
 
     names: Int64[ndarray, " pieces"]
     """Of each piece, a region of one strip, the region of the mask that it belongs to."""
     sizes: Int64[ndarray, " regions"]
+    values: UInt8[ndarray, " regions"]
+    """Which value of the mask it has; 1 for True."""
     on_edge: Bool[ndarray, " regions"]
     """Whether it touches the edge of the mask."""
 
 
-def _is_largest(found: _Regions) -> Bool[ndarray, " regions"]:
-    """Among equals the one that comes first."""
-    numbers = np.arange(len(found.sizes))
-    return numbers == found.sizes.argmax() if len(numbers) else numbers.astype(bool)
+def are_largest(found: Regions) -> Bool[ndarray, " regions"]:
+    """Of those of the same value one; among equals the one that comes first."""
+    largest = np.zeros(len(found.sizes), bool)
+    for value in np.unique(found.values):
+        own = np.flatnonzero(found.values == value)
+        largest[own[found.sizes[own].argmax()]] = True
+    return largest
 
 
 def _with_holes_filled(strips: Strips, largest: int) -> Strips:
     def background() -> Iterator[ndarray]:
         return (~strip for strip in strips())
 
-    def is_hole(found: _Regions) -> Bool[ndarray, " regions"]:
+    def is_hole(found: Regions) -> Bool[ndarray, " regions"]:
         return (found.sizes <= largest) & ~found.on_edge
 
     holes = _chosen(background, None, is_hole)
@@ -160,32 +166,53 @@ def _with_holes_filled(strips: Strips, largest: int) -> Strips:
 
 
 def _chosen(
-    strips: Strips, touching: ndarray | None, choose: Callable[[_Regions], ndarray]
+    strips: Strips, touching: ndarray | None, choose: Callable[[Regions], ndarray]
 ) -> Strips:
     """The mask with the chosen regions alone."""
-    found = _survey(strips, touching)
+    found = survey(strips, touching)
     chosen = choose(found)[found.names]
-
-    def again() -> Iterator[ndarray]:
-        start = 0
-        for strip in strips():
-            numbers, count = _label(strip, touching)
-            yield np.concatenate(([False], chosen[start : start + count]))[numbers]
-            start += count
-
-    return again
+    return lambda: pick(strips, touching, chosen)
 
 
-def _label(strip: ndarray, touching: ndarray | None) -> tuple[ndarray, int]:
-    """The number of each pixel's piece, from 1 on, and how many there are."""
+def pick(
+    strips: Strips, touching: ndarray | None, chosen: Bool[ndarray, " pieces"]
+) -> Iterator[Bool[ndarray, "height width"]]:
+    """Where the chosen pieces are, those of `survey`, in strips."""
+    start = 0
+    for strip in strips():
+        numbers, values = _label(strip, touching)
+        end = start + len(values)
+        yield np.concatenate(([False], chosen[start:end]))[numbers]
+        start = end
+
+
+def _label(
+    strip: ndarray, touching: ndarray | None
+) -> tuple[Int32[ndarray, "height width"], UInt8[ndarray, " pieces"]]:
+    """The number of each pixel's piece, from 1 on, and the value of each piece; 0 is none."""
+    if strip.dtype == bool:
+        numbers, count = _label_true(strip, touching)
+        return numbers, np.ones(count, np.uint8)
+    numbers, values = np.zeros(strip.shape, np.int32), []
+    for value in np.flatnonzero(np.bincount(strip.ravel())[1:]) + 1:
+        own, count = _label_true(strip == value, touching)
+        np.add(own, len(values), out=numbers, where=own > 0)
+        values += [value] * count
+    return numbers, np.array(values, np.uint8)
+
+
+def _label_true(strip: ndarray, touching: ndarray | None) -> tuple[ndarray, int]:
     return ndimage.label(strip, touching)  # pyright: ignore[reportReturnType]
 
 
-def _survey(strips: Strips, touching: ndarray | None) -> _Regions:
-    sizes, seams, edges, start, above = [np.zeros(0, np.int64)], [], [], 0, None
+def survey(strips: Strips, touching: ndarray | None) -> Regions:
+    """The regions of a mask, of a value each; 0 and False belong to none."""
+    sizes, kinds, seams, edges = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)], [], []
+    start, above = 0, None
     for strip in strips():
-        numbers, count = _label(strip, touching)
-        sizes.append(np.bincount(numbers.ravel(), minlength=count + 1)[1:])
+        numbers, values = _label(strip, touching)
+        sizes.append(np.bincount(numbers.ravel(), minlength=len(values) + 1)[1:])
+        kinds.append(values)
         first, last, *sides = (
             np.where(line, line.astype(np.int64) + start, 0)
             for line in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1])
@@ -195,9 +222,10 @@ def _survey(strips: Strips, touching: ndarray | None) -> _Regions:
             edges.append(first)
         else:
             seams.append(_seam(above, first, touching is not None))
-        above, start = last, start + count
+        above, start = last, start + len(values)
     edges.append(np.zeros(0, np.int64) if above is None else above)
-    return _joined(np.concatenate(sizes), seams, np.unique(np.concatenate(edges)))
+    pieces = np.concatenate(sizes), np.concatenate(kinds)
+    return _joined(*pieces, seams, np.unique(np.concatenate(edges)))
 
 
 def _seam(above: ndarray, below: ndarray, corners: bool) -> Int[ndarray, "pairs 2"]:
@@ -209,14 +237,17 @@ def _seam(above: ndarray, below: ndarray, corners: bool) -> Int[ndarray, "pairs 
     return np.unique(every[every.all(1)], axis=0)
 
 
-def _joined(sizes: ndarray, seams: list[ndarray], on_edge: ndarray) -> _Regions:
+def _joined(sizes: ndarray, values: ndarray, seams: list[ndarray], on_edge: ndarray) -> Regions:
     """Pieces are counted from 1 on in seams and on the edge, where 0 is none."""
-    names, count = _components(len(sizes), seams)
+    alike = [seam[values[seam[:, 0] - 1] == values[seam[:, 1] - 1]] for seam in seams]
+    names, count = _components(len(sizes), alike)
     touches = np.zeros(count, bool)
     touches[names[on_edge[on_edge > 0] - 1]] = True
     total = np.zeros(count, np.int64)
     np.add.at(total, names, sizes)
-    return _Regions(names, total, touches)
+    value = np.zeros(count, np.uint8)
+    value[names] = values
+    return Regions(names, total, value, touches)
 
 
 def _components(pieces: int, seams: list[ndarray]) -> tuple[Int64[ndarray, " pieces"], int]:

@@ -18,6 +18,7 @@ from .data.samples import IGNORE_INDEX
 from .data.sizing import match_channels, refuse_bands, resize_maps, scaled_size
 from .decision import decide, without_clean_up
 from .errors import DataError
+from .exclusive_regions import exclusive_strips, ranked
 from .finished_rows import Parts, Row
 from .maskfiles import as_means, sum_probabilities
 from .pipeline import in_thread
@@ -37,8 +38,7 @@ def predict_scan(
     with 0 and 1. Where the scan holds no data the mask is 255.
 
     The same call again continues what was killed. Raises DataError where the file is damaged, does
-    not fit the model, is too large for the decision, or would be overwritten; OSError where the
-    mask cannot be written.
+    not fit the model, or would be overwritten; OSError where the mask cannot be written.
     """
     with open_raster(path) as raster:
         refuse_bands(path, raster.channels, predictor.channels)
@@ -73,28 +73,19 @@ def _in_windows(
     predictor: MaskPredictor, raster: Raster, files: Sequence[Path], progress: Progress
 ) -> None:
     """Rows of windows one after the other, those from an earlier call as they are."""
-    _refuse_what_needs_all_probabilities(predictor, raster)
-    parts = Parts.open(files[0], predictor, raster, len(files))
+    cleaned = bool(predictor.decision.clean_ups())
+    # what a class loses in the cleaning goes to the next: so all of them are kept, in their order
+    layers = len(predictor.classes) if cleaned else len(files)
+    parts = Parts.open(files[0], predictor, raster, layers)
     try:
         _predict_rows(predictor, raster, parts, progress)
     except DataError:
         parts.remove()
         raise
     # whose pixels they are is known after the cleaning, their probabilities are no longer
-    cleaned = bool(predictor.decision.clean_ups())
     certainty = [None] * len(predictor.classes) if cleaned else as_means(parts.sums())
     write_rasters(raster, files, _cleaned(predictor, parts, progress), certainty)
     parts.remove()
-
-
-def _refuse_what_needs_all_probabilities(predictor: MaskPredictor, raster: Raster) -> None:
-    if predictor.task == "multiclass" and predictor.decision.clean_ups():
-        raise DataError(
-            f"{raster.path} has {raster.size[0]} x {raster.size[1]} pixels and is predicted in "
-            "windows, while decision.json cleans regions, whose pixels go to the next probable "
-            f"class: cut the file into pieces of up to {LARGEST_IMAGE // 10**6} million pixels, or "
-            "switch those steps off there and evaluate again"
-        )
 
 
 def _cleaned(
@@ -110,6 +101,8 @@ def _cleaned(
         return lambda: (strip[index] == 1 for strip in parts.strips())
 
     sure = parts.confidences() or [1.0] * len(clean_ups)
+    if predictor.task == "multiclass":
+        return (mask[None] for mask in exclusive_strips(parts.strips, clean_ups, sure))
     layers = [
         cleaned_strips(layer(index), clean_up, sure[index])
         for index, clean_up in enumerate(clean_ups)
@@ -154,7 +147,8 @@ def _predict_row(
     for place, block in blend(row, columns, windows.answer, above, below):
         found = np.where(windows.valid, block, np.float32(0))
         own = _blanked(decide(found, windows.thresholds), windows.valid)
-        mask[:, :, place[1]] = own
+        whole = len(own) == parts.layers
+        mask[:, :, place[1]] = own if whole else _blanked(ranked(found), windows.valid)
         sums += sum_probabilities(own, found, windows.thresholds.task)
         if parts.confident:
             together = np.concatenate([top, found.reshape(len(found), -1)], axis=1)

@@ -170,6 +170,16 @@ def test_what_a_class_loses_goes_to_the_next_most_probable(
     assert np.bincount(exclusive(**steps).ravel(), minlength=3).tolist() == pixels
 
 
+def test_after_the_last_class_the_first_follows_then_the_second_however_improbable():
+    """All regions are too small as any class; then the third pixel parts two regions of sky."""
+    first = [0.9, 1e-9, 2e-9]
+    maps = np.array([first, first, [0.1, 0.9, 0.0], first], np.float32).T[:, None]
+    names = ("sky", "road", "car")
+    steps = {"smallest_region": dict.fromkeys(names, 5), "only_largest": {"sky": True}}
+    decision = Decision.parse({"task": "multiclass", **steps}).for_classes("multiclass", names)
+    assert decide(maps, decision).tolist() == [[0, 0, 1, 2]]
+
+
 @given(st.integers(0, 99), st.sampled_from(["binary", "multilabel", "multiclass"]))
 def test_cleaning_makes_masks_of_the_same_kind(seed: int, task: str):
     random = np.random.default_rng(seed)

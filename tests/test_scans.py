@@ -1,6 +1,8 @@
 """Scans: TIFF read and written in windows, with coordinates, killed, damaged, or on a full disk."""
 
+import csv
 import errno
+import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -258,15 +260,94 @@ def test_regions_are_cleaned_across_windows(
     assert len(list(tmp_path.iterdir())) == 1 + len(files)
 
 
-@pytest.mark.usefixtures("in_windows")
-def test_what_needs_all_probabilities_is_refused_in_windows(tmp_path: Path) -> None:
+def cleaning_classes(**steps: Any) -> Channels:
+    """Exclusive classes, all steps of which are the same."""
     predictor = Channels("multiclass")
-    steps = {"smallest_region": dict.fromkeys(predictor.classes, 9)}
-    predictor.decision = predictor.decision.model_copy(update=steps)
-    path = save(tmp_path / "scan.tif", picture(50, 50))
-    with pytest.raises(DataError, match="cleans regions"):
-        predict_scan(predictor, path, [tmp_path / "mask.tif"])
-    assert not (tmp_path / "mask.tif").exists()
+    settings = {step: dict.fromkeys(predictor.classes, value) for step, value in steps.items()}
+    predictor.decision = predictor.decision.model_copy(update=settings)
+    return predictor
+
+
+def three_kinds(height: int, width: int) -> np.ndarray:
+    """Channels of blobs of many sizes, and a stripe and a corner that hold no data (0)."""
+    noise = np.random.default_rng(0).random((height, width, 3))
+    smooth = ndimage.gaussian_filter(noise, (3, 3, 0))
+    image = (1 + (smooth - smooth.min()) / np.ptp(smooth) * 254).astype(np.uint8)
+    image[:, :, 2] = image[:, :, 2].clip(0, 130)
+    image[90:105, 20:] = 0
+    image[:30, :40] = 0
+    return image
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {"smallest_region": 60},
+        {"only_largest": True},
+        {"smallest_area": 8000},
+        {"least_confidence": 0.6},
+        {"smallest_region": 25, "only_largest": True, "smallest_area": 50, "least_confidence": 0.5},
+    ],
+)
+def test_exclusive_classes_are_cleaned_across_windows(
+    tmp_path: Path, steps: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "scan.tif", three_kinds(200, 150), nodata=0)
+    plain, whole, windows = (tmp_path / f"{name}.tif" for name in ("plain", "whole", "windows"))
+    predict_scan(Channels("multiclass"), path, [plain])
+    predict_scan(cleaning_classes(**steps), path, [whole])
+    monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
+    monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
+    monkeypatch.setattr(finished_rows, "STRIP", 50)
+    predict_scan(cleaning_classes(**steps), path, [windows])
+    assert np.array_equal(read(windows), read(whole))
+    assert not np.array_equal(read(windows), read(plain))
+    assert (read(windows)[90:105, 20:] == 255).all()
+    assert raster_masks.read_certainty(windows) == [None, None, None]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_objects_and_areas_of_classes_cleaned_in_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "scan.tif", three_kinds(200, 150), nodata=0)
+    predictor = cleaning_classes(smallest_region=60)
+
+    def tell(folder: str) -> tuple[list[str], list[list[str]]]:
+        """Objects, and areas with all but the mean probabilities, which windows do not know."""
+        table = tmp_path / folder / "areas.csv"
+        wanted = Wanted(formats=("geojson",), table=table)
+        assert not predict_files(predictor, [path], table.parent, wanted).failed
+        features = json.loads((table.parent / "scan.geojson").read_text())["features"]
+        for feature in features:
+            feature["properties"].pop("mean_probability", None)
+        rows = [row[:-1] for row in csv.reader(table.read_text().splitlines())]
+        return sorted(map(json.dumps, features)), rows
+
+    whole = tell("whole")
+    monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
+    monkeypatch.setattr(rasters, "LARGEST_IMAGE", 0)
+    monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
+    assert tell("windows") == whole
+    assert len(whole[0]) > 5
+
+
+@pytest.mark.usefixtures("in_windows")
+def test_a_cleaning_that_was_killed_is_done_again_without_predicting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = {"smallest_region": 60, "least_confidence": 0.5}
+    path = save(tmp_path / "scan.tif", three_kinds(200, 150), nodata=0)
+    predict_scan(cleaning_classes(**steps), path, [tmp_path / "mask.tif"])
+    real = scans.exclusive_strips
+    monkeypatch.setattr(scans, "exclusive_strips", lambda *_: (_ for _ in ()).throw(Killed()))
+    with pytest.raises(Killed):
+        predict_scan(cleaning_classes(**steps), path, [tmp_path / "again.tif"])
+    monkeypatch.setattr(scans, "exclusive_strips", real)
+    again = cleaning_classes(**steps)
+    predict_scan(again, path, [tmp_path / "again.tif"])
+    assert again.calls == 1  # for the fingerprint
+    assert np.array_equal(read(tmp_path / "again.tif"), read(tmp_path / "mask.tif"))
 
 
 def test_a_small_scan_is_decided_whole(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 DelineoError
 ├── ConfigError     a setting or a command is wrong: fix what was typed
 ├── DataError       images or masks are wrong: fix the files
-│   └── AnnotationError   a file of outlines (COCO, YOLO, LabelMe) is wrong
+│   ├── AnnotationError   a file of outlines (COCO, YOLO, LabelMe) is wrong
+│   └── NoFolderError     what was named as a data folder is none: also a ConfigError
 ├── RunError        a run directory is missing, foreign, incomplete or already there
+│   └── NoRunError        what was named as a run is none: also a ConfigError
 ├── TrainingError   training had to stop: non-finite loss, out of memory
 │   └── InterruptionError   somebody asked it to stop: all is saved, it can go on
 ├── DiskFullError   what was to be written found no room: nothing is half-written
@@ -30,8 +32,16 @@ class AnnotationError(DataError):
     """A file of outlines cannot be understood, or none of its images is there."""
 
 
+class NoFolderError(DataError, ConfigError):
+    """A data folder was named that is not there, or is a file."""
+
+
 class RunError(DelineoError):
     """A run directory is missing, incomplete, foreign or would be overwritten."""
+
+
+class NoRunError(RunError, ConfigError):
+    """A run was named that is not there, or is something else."""
 
 
 class TrainingError(DelineoError, RuntimeError):

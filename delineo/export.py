@@ -243,10 +243,10 @@ def _sentence(wanted: Format) -> Iterator[None]:
 
 
 def _refuse_taken(out: Path) -> None:
-    """Raises ConfigError where `out` holds anything but an earlier export."""
+    """Raises RunError where `out` holds anything but an earlier export."""
     taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
     if taken and not is_export(out):
-        raise ConfigError(f"{out} is there already and is no export; choose another --out")
+        raise RunError(f"{out} is there already and is no export; choose another --out")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import Tensor
 from .data.layouts import find_layout
 from .data.samples import DataFolder, Encoding
 from .decision import Decision
-from .errors import DataError, DiskFullError, RunError
+from .errors import DataError, DiskFullError, NoRunError, RunError
 from .files import disk_is_full, open_atomically, write_atomically
 from .machine import package_versions
 from .recipe import Recipe
@@ -59,13 +59,14 @@ class Run:
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """An existing run. Raises RunError where `path` is none."""
+        """An existing run. Raises NoRunError where `path` is none."""
         run = cls(path)
         if not run.path.is_dir():
-            raise RunError(f"{path} does not exist; give the folder that train wrote with --out")
+            kind = "is a file" if run.path.exists() else "does not exist"
+            raise NoRunError(f"{path} {kind}; give the folder that train wrote with --out")
         for needed in (run.recipe_file, run.dataset_file):
             if not needed.exists():
-                raise RunError(
+                raise NoRunError(
                     f"{path} is not a run: it has no {needed.name}; "
                     "give the folder that train wrote with --out"
                 )
@@ -110,7 +111,8 @@ class Run:
         described = self.description()
         if not described.root.exists():
             raise DataError(
-                f"the data of {self.path} is no longer at {described.root}; give --data FOLDER"
+                f"the data of {self.path} is no longer at {described.root}; put the folder "
+                "back, or name another with delineo evaluate --data FOLDER"
             )
         samples = find_layout(described.root).samples
         missing = {i for ids in described.splits.values() for i in ids} - {s.id for s in samples}

@@ -71,10 +71,22 @@ def test_a_wrong_setting_is_2_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_source_that_is_neither_data_nor_recipe(tmp_path: Path):
-    code, _, errors = cli("train", tmp_path / "nowhere", "--out", tmp_path / "run")
-    assert code == 2
-    assert f"{tmp_path / 'nowhere'}" in errors
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_data_that_is_no_folder_is_2_for_every_command(tmp_path: Path, name: str):
+    (tmp_path / "file").touch()
+    (tmp_path / "recipe.yaml").write_text(f"data: {{path: {tmp_path / name}}}\n")
+    given = tmp_path / name
+    for arguments in (
+        ("check", given),
+        ("train", given, "--out", tmp_path / "run"),
+        ("train", tmp_path / "recipe.yaml", "--out", tmp_path / "run"),
+        ("evaluate", tmp_path / "run", "--data", given),
+    ):
+        code, _, errors = cli(*arguments)
+        assert code == 2
+        assert f"error: {given} " in errors
+        assert "; " in errors
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_without_images(tmp_path: Path):
@@ -82,12 +94,6 @@ def test_a_folder_without_images(tmp_path: Path):
         code, output, errors = cli(*arguments)
         assert code == 1
         assert str(tmp_path) in output + errors
-
-
-def test_a_missing_folder_is_named(tmp_path: Path):
-    code, output, errors = cli("check", tmp_path / "nowhere")
-    assert code == 1
-    assert "nowhere" in output + errors
 
 
 def test_check_of_good_data(shapes: Path, tmp_path: Path):
@@ -108,15 +114,46 @@ def test_check_finds_a_truncated_file(make_shapes: Callable[..., Path], tmp_path
     assert "disc03.png" in (tmp_path / "check.json").read_text()
 
 
-@pytest.mark.parametrize("command", ["evaluate", "report", "predict", "compare"])
-@pytest.mark.parametrize("there", [True, False])
-def test_what_is_no_run(tmp_path: Path, shapes: Path, command: str, there: bool):
-    run = shapes if there else tmp_path / "nowhere"
-    more = {"predict": [shapes, "--out", tmp_path / "masks"], "compare": [run]}.get(command, [])
-    code, _, errors = cli(command, run, *more)
-    assert code == 1
-    assert errors.startswith(f"error: {run}")
-    assert "--out" in errors
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "tune", "predict", "export", "compare", "report"]
+)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere", "does not exist"),
+        ("file", "is a file"),
+        ("empty", "is not a run: it has no recipe.yaml"),
+        ("half", "is not a run: it has no dataset.json"),
+    ],
+)
+def test_what_is_no_run_is_2_for_every_command(
+    tmp_path: Path, shapes: Path, command: str, name: str, said: str
+):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/recipe.yaml").touch()
+    run = tmp_path / name
+    more = {
+        "train": ["--resume", "--out", run],
+        "predict": [shapes, "--out", tmp_path / "masks"],
+        "export": ["--format", "torch"],
+        "compare": [run],
+    }
+    named = shapes if command == "train" else run
+    code, _, errors = cli(command, named, *more.get(command, []))
+    assert code == 2
+    assert errors.startswith(f"error: {run} {said}; give the folder that train wrote with --out")
+
+
+def test_an_out_that_is_taken_is_1_for_every_command(tmp_path: Path, shapes: Path):
+    grid = "grid: {models: {unet: {}}, losses: {dice: {dice: 1}}}\n"
+    (tmp_path / "grid.yaml").write_text(f"data: {{path: {shapes}}}\n{grid}")
+    for arguments in (("train", shapes), ("compare", tmp_path / "grid.yaml")):
+        code, _, errors = cli(*arguments, "--out", shapes)
+        assert code == 1
+        assert f"error: {shapes} " in errors
+    assert {path.name for path in shapes.iterdir()} == {"images", "masks"}
 
 
 def test_a_bug_keeps_its_traceback_and_asks_for_a_report(monkeypatch: pytest.MonkeyPatch):

@@ -318,7 +318,7 @@ def test_an_export_is_replaced_and_other_folders_are_not(trained: Path, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/file.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is no export; choose another --out"):
+    with pytest.raises(RunError, match="is no export; choose another --out"):
         export_run(trained, "torch", tmp_path / "notes")
 
 

@@ -62,6 +62,9 @@ def test_only_runs_are_opened(run: Run, tmp_path: Path) -> None:
     assert Run.open(run.path).path == run.path
     with pytest.raises(RunError, match="nowhere does not exist"):
         Run.open(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="file is a file; give the folder that train wrote"):
+        Run.open(tmp_path / "file")
     with pytest.raises(RunError, match=r"is not a run: it has no recipe\.yaml"):
         Run.open(tmp_path)
     run.dataset_file.unlink()
@@ -90,7 +93,7 @@ def test_a_broken_description_is_named(run: Run, text: str) -> None:
 
 
 def test_data_that_has_gone_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no longer at .*data; give --data"):
+    with pytest.raises(DataError, match=r"no longer at .*data; put the folder back, or .* --data"):
         run.folder()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import AnnotationError, ConfigError, DataError
+from ..errors import AnnotationError, ConfigError, DataError, NoFolderError
 from ..progress import Progress
 from .check_files import common_channels, file_findings, relative
 from .check_masks import Known, mask_findings
@@ -51,7 +51,7 @@ class Checkup:
 
     @property
     def ok(self) -> bool:
-        """Nothing stands in the way of training."""
+        """There is no error: the images can be scored, and trained on if train and val have any."""
         return self.folder is not None and not self.of("error")
 
     def of(self, severity: str) -> tuple[Finding, ...]:
@@ -79,7 +79,7 @@ class Checkup:
 def check_folder(path: Path | str, progress: Progress | None = None) -> Checkup:
     """Look at every file of a data folder and say what is wrong with it.
 
-    Raises DataError where `path` is no folder and ConfigError where its dataset.yaml is wrong;
+    Raises NoFolderError where `path` is no folder and ConfigError where its dataset.yaml is wrong;
     all else is told in the findings.
     """
     root = Path(path)
@@ -88,9 +88,9 @@ def check_folder(path: Path | str, progress: Progress | None = None) -> Checkup:
     except AnnotationError as error:
         finding = Finding("bad-annotations", "error", str(error))
         return Checkup(root, "not understood", None, (finding,))
+    except NoFolderError:
+        raise
     except DataError as error:
-        if not root.is_dir():
-            raise
         return Checkup(root, "not understood", None, (Finding("no-pairs", "error", str(error)),))
     facts = scan(layout, progress)
     findings = [*layout.findings, *file_findings(layout, facts)]
@@ -225,7 +225,7 @@ def _fingerprint(facts: Mapping[str, Facts]) -> str:
 
 
 def open_folder(path: Path | str, progress: Progress | None = None) -> DataFolder:
-    """A folder that is fit for training. Raises DataError that lists all errors found."""
+    """A folder without errors. Raises DataError that lists all errors found."""
     checkup = check_folder(path, progress)
     if checkup.folder is None or not checkup.ok:
         errors = "\n".join(f"- {finding.text()}" for finding in checkup.of("error"))

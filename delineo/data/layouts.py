@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, NoFolderError
 from .coco import find_coco
 from .declared import Declared, merged, read_declared
 from .findings import Finding
@@ -44,13 +44,13 @@ class Layout:
 def find_layout(path: Path) -> Layout:
     """The samples in a folder, and what is said of them.
 
-    Raises DataError where there is no folder or nothing that is understood, ConfigError where
-    dataset.yaml is wrong.
+    Raises NoFolderError where there is no folder, DataError where there is nothing that is
+    understood, ConfigError where dataset.yaml is wrong.
     """
     root = Path(path)
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"{root} {kind}; give the folder that holds images and masks")
+        raise NoFolderError(f"{root} {kind}; give the folder that holds images and masks")
     declared = read_declared(root)
     found = _find(root, declared)
     if found is None:

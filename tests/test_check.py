@@ -512,7 +512,9 @@ def test_images_in_no_part_are_warned_of(shapes):
 def test_few_images_are_parted_as_well_as_can_be(tmp_path, make_shapes):
     one = check_folder(make_shapes(tmp_path / "one", count=1))
     assert one.ok
-    assert found(one, "no-val").severity == "warning"
+    finding = found(one, "no-val")
+    assert finding.severity == "warning"
+    assert "`delineo train` will refuse this folder, which can only be scored" in finding.message
     five = check_folder(make_shapes(tmp_path / "five", count=5))
     assert codes(five, "warning") == set()
     assert "1 image in val" in found(five, "small-part").message

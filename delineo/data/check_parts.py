@@ -129,8 +129,9 @@ def size_findings(splits: Splits) -> Iterator[Finding]:
             yield Finding(
                 f"no-{part}",
                 "warning",
-                f"no image is left for {doing}; nothing can be trained like this",
-                fix=f"Add images, or name some for {part} in splits.json",
+                f"no image is left for {doing}: `delineo train` will refuse this folder, which can "
+                "only be scored",
+                fix=f"To train, add images, or name some for {part} in splits.json",
             )
     sizes = {part: len(ids) for part, ids in splits.items() if part != "train"}
     small = {part: size for part, size in sizes.items() if 0 < size < FEW_IMAGES}

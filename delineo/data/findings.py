@@ -12,7 +12,10 @@ SHOWN_FILES = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """An error stops training, a warning does not, a note says what was assumed or is there."""
+    """An error stops everything, a warning does not, a note says what was assumed or is there.
+
+    The warnings no-train and no-val stop training alone.
+    """
 
     code: str
     """Stable and short, for programs: size-mismatch."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from delineo.data.check import Checkup, check_folder, open_folder
@@ -374,6 +375,47 @@ def test_grey_among_colour_images_is_noted(shapes):
     assert found(checkup, "mixed-channels").files == ("images/disc06.png",)
     assert checkup.folder is not None
     assert checkup.folder.channels == 3
+
+
+def save_frames(path: Path, **options) -> None:
+    """The picture of a PNG with two more after it."""
+    frames = [Image.fromarray(np.roll(read(path), 5 * k, axis=0)) for k in range(3)]
+    suffix = options.pop("suffix")
+    path.unlink()
+    frames[0].save(path.with_suffix(suffix), save_all=True, append_images=frames[1:], **options)
+
+
+def test_pictures_after_the_first_are_told_by_file(shapes):
+    for index, suffix in enumerate((".gif", ".tif", ".webp", ".png")):
+        save_frames(image_file(shapes, index), suffix=suffix)
+    save_frames(mask_file(shapes, 5), suffix=".gif")
+    save_frames(mask_file(shapes, 6), suffix=".tif", compression="tiff_lzw")
+    checkup = check_folder(shapes)
+    finding = found(checkup, "several-frames")
+    assert finding.severity == "warning"
+    assert finding.message.startswith("6 files of several pictures")
+    assert set(finding.files) == {
+        "images/disc00.gif",
+        "images/disc01.tif",
+        "images/disc02.webp",
+        "images/disc03.png",
+        "masks/disc05.gif",
+        "masks/disc06.tif",
+    }
+
+
+def test_single_pictures_previews_and_overviews_are_no_frames(shapes):
+    Image.fromarray(read(mask_file(shapes, 0))).save(shapes / "masks/disc00.gif")
+    mask_file(shapes, 0).unlink()
+    large = read(image_file(shapes, 1))
+    image_file(shapes, 1).unlink()
+    with tifffile.TiffWriter(shapes / "images/disc01.tif") as file:
+        file.write(large, photometric="rgb")
+        file.write(large[::2, ::2].copy(), photometric="rgb", subfiletype=1)
+    photo = Image.fromarray(read(image_file(shapes, 2)))
+    image_file(shapes, 2).unlink()
+    photo.save(shapes / "images/disc02.jpg", format="MPO", save_all=True, append_images=[photo])
+    assert "several-frames" not in codes(check_folder(shapes), "error", "warning", "note")
 
 
 def test_16_bit_among_8_bit_images_is_warned_of(shapes):

@@ -23,6 +23,7 @@ def file_findings(layout: Layout, facts: Mapping[str, Facts]) -> Iterator[Findin
     yield from _unpaired(layout)
     yield from _joined(layout)
     yield from _broken(layout.root, facts)
+    yield from _several(layout.root, facts)
     yield from _sizes(layout, facts)
     yield from _places(layout.root, facts)
     yield from _unclear_orientation(layout, facts)
@@ -101,6 +102,19 @@ def _broken(root: Path, facts: Mapping[str, Facts]) -> Iterator[Finding]:
             f"{_reason(codes[0])}",
             tuple(dict.fromkeys(relative(root, (error.path for error in codes)))),
             "Correct the table; codes count pixels from 1, down each column of the original image",
+        )
+
+
+def _several(root: Path, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    several = list(dict.fromkeys(path for known in facts.values() for path in known.several))
+    if several:
+        yield Finding(
+            "several-frames",
+            "warning",
+            f"{counted(len(several), 'file')} of several pictures (an animation, a stack of "
+            "pages), of which only the first is read",
+            relative(root, several),
+            "Save each picture as a file of its own, with a mask for each image",
         )
 
 

@@ -84,6 +84,8 @@ class Facts:
     errors: tuple["FileError", ...] = ()
     drawn: DrawnFacts | None = None
     """Of a mask that is drawn from outlines."""
+    several: tuple[Path, ...] = ()
+    """Files with pictures after the first, which are not read."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,29 @@ def read_orientation(path: Path) -> int:
     return guarded(path, _orientation)
 
 
+def count_pictures(path: Path) -> int:
+    """Frames of an animation, pages of a TIFF; 1 for a file of one picture or that is damaged.
+
+    What cameras put behind a photograph in a JPEG is no picture of its own.
+    """
+    try:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            return _count_pages(path)
+        with Image.open(path) as image:
+            return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except _UNREADABLE:
+        return 1
+
+
+def _count_pages(path: Path) -> int:
+    """Without overviews and masks of what is data."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        pages: Any = file.pages
+        return sum(not (page.is_reduced or page.is_mask) for page in pages)
+
+
 def write_mask(
     path: Path, mask: ndarray, palette: bytes | None = None, notes: Mapping[str, str] | None = None
 ) -> None:

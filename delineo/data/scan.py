@@ -14,7 +14,7 @@ from ..progress import NoProgress, Progress
 from .drawn import DrawnFacts, drawn_facts
 from .facts import Facts, FileError, ImageFacts, MaskFacts, image_facts, mask_facts
 from .geotags import Placement, read_placement
-from .images import read_image, read_orientation
+from .images import count_pictures, read_image, read_orientation
 from .layouts import Layout
 from .mask_pixels import read_mask_pieces, read_mask_pixels
 from .rle import decode
@@ -66,7 +66,21 @@ def read_facts(sample: Sample) -> Facts:
         errors.append(FileError(sample.image, "unreadable", str(error)))
     masks = tuple(_mask_facts(sample, image, errors))
     drawn = _drawn_facts(sample.mask, image, errors)
-    return Facts(image, masks, tuple(errors), drawn)
+    broken = {error.path for error in errors}
+    several = tuple(p for p in _files(sample) if p not in broken and count_pictures(p) > 1)
+    return Facts(image, masks, tuple(errors), drawn, several)
+
+
+def _files(sample: Sample) -> Iterator[Path]:
+    """Image files of the picture and its mask."""
+    yield sample.image
+    match sample.mask:
+        case MaskFile(path):
+            yield path
+        case MaskPieces(paths) | MaskLayers(paths):
+            yield from filter(None, paths)
+        case MaskRuns() | MaskOutlines():
+            pass
 
 
 def _orientation(path: Path) -> int:

@@ -157,6 +157,7 @@ def _record(
         classes=predictor.classes,
         channels=predictor.channels,
         pixels="uint8" if first.dtype == np.uint8 else "float32",
+        trained_on=predictor.trained_on,
         image_size=predictor.image_size,
         scale=predictor.scale,
         smallest=Portable(predictor).smallest(),

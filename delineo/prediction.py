@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .data.samples import DataFolder, Task
 from .data.scaling import normalize, resize_image, to_tensor
-from .data.sizing import match_channels, rescaled, scaled_size
+from .data.sizing import match_channels, refuse_depth, rescaled, scaled_size
 from .decision import Decision, decide
 from .errors import RunError
 from .machine import choose_precision
@@ -61,6 +61,8 @@ class Predictor:
         self.mean = torch.tensor(data.mean, device=self.device)
         self.std = torch.tensor(data.std, device=self.device)
         self.precision = choose_precision(recipe.precision, self.device)
+        self.trained_on: tuple[str, ...] = ()
+        """Types of the pixels of the images it was trained on; empty: not known."""
         self._footprint: Footprint | None = None
 
     @classmethod
@@ -77,7 +79,9 @@ class Predictor:
         _load_weights(network, run, recipe)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(network.to(device).eval(), recipe, folder, run.decision())
+        predictor = cls(network.to(device).eval(), recipe, folder, run.decision())
+        predictor.trained_on = tuple(run.dataset().get("summary", {}).get("dtypes", {}))
+        return predictor
 
     def with_decision(self, decision: Decision) -> "Predictor":
         """The same network with another decision."""
@@ -103,8 +107,8 @@ class Predictor:
         """Probability of each class at each pixel of the image, 0 to 1, float32.
 
         An image (height, width) is taken as grey; one that is too large for the memory is answered
-        in windows. Raises ShapeError where there are other axes, DataError where channels do not
-        fit or pixels are no finite numbers.
+        in windows. Raises ShapeError where there are other axes, DataError where channels or type
+        do not fit or pixels are no finite numbers.
         """
         return probabilities(self, image)
 
@@ -122,6 +126,7 @@ class Predictor:
 
     def view(self, image: np.ndarray) -> Shaped[Tensor, "channels height width"]:
         """The image at the size and with the channels that the network looks at."""
+        refuse_depth(image, self.trained_on)
         size = scaled_size((image.shape[0], image.shape[1]), self.image_size, self.scale)
         tensor = to_tensor(match_channels(image, self.channels)).to(self.device)
         return resize_image(tensor, size)

@@ -21,6 +21,7 @@ from .data.sizing import (
     Scale,
     match_channels,
     pad_to_least,
+    refuse_depth,
     rescaled,
     resize_maps,
     resize_pixels,
@@ -97,6 +98,8 @@ class ExportRecord(Config):
     channels: int
     pixels: Literal["uint8", "float32"]
     """Type of the model's input; its values are those of the image file."""
+    trained_on: tuple[str, ...] = ()
+    """Types of the pixels of the images it was trained on; empty: not known."""
     image_size: tuple[int, int]
     """Height and width that the network looks at, for scale "fit" their product."""
     scale: Scale
@@ -176,6 +179,7 @@ class ExportedPredictor:
     def view(self, image: np.ndarray) -> Shaped[np.ndarray, "height width channels"]:
         """The image at the size and with the channels that the network looks at."""
         record = self.record
+        refuse_depth(image, record.trained_on)
         if not self.takes(image):
             raise DataError(
                 f"the export takes 8-bit images like those it was trained on, got {image.dtype}; "

@@ -160,6 +160,17 @@ def test_16_bit_images_keep_their_values(wanted: Format, tmp_path: Path) -> None
     assert np.abs(difference).max() < 1e-5
 
 
+def test_8_bit_images_are_refused_by_a_model_of_16_bit_ones(tmp_path: Path) -> None:
+    predictor = predictor_of(NETWORKS["unet"])
+    predictor.trained_on = ("uint16",)
+    exported = exported_of(tmp_path, "torch", predictor, np.uint16)
+    for each in (predictor, exported):
+        with pytest.raises(DataError, match="8-bit pixels, the model was trained on 16-bit ones"):
+            each(noise(20, 20))
+        assert each(noise(20, 20).astype(np.uint16)).shape == (20, 20)
+        assert each(noise(20, 20).astype(np.float32)).shape == (20, 20)
+
+
 def test_16_bit_images_are_refused_by_a_model_of_8_bit_ones(tmp_path: Path) -> None:
     exported = exported_of(tmp_path, "onnx", predictor_of(NETWORKS["unet"]))
     with pytest.raises(DataError, match="takes 8-bit images"):

@@ -14,7 +14,7 @@ from PIL import Image
 
 import delineo
 from delineo import certificate, forms
-from delineo.errors import ConfigError, RunError
+from delineo.errors import ConfigError, DataError, RunError
 from delineo.export import source_of
 from delineo.forms import WORTH_IMAGES, fresh_export, open_predictor, worth_exporting
 from delineo.prediction import Predictor
@@ -102,8 +102,12 @@ def test_many_images_export_the_run_once(
     assert len(lines.said) == 1
     assert isinstance(open_predictor(run, "torch"), Predictor)
     # what the export does not take, PyTorch does
-    wide = pixels.astype(np.uint16)
-    assert np.array_equal(again.probabilities(wide), theirs.probabilities(wide))
+    halves = pixels.astype(np.float32) + np.float32(0.5)
+    assert np.array_equal(again.probabilities(halves), theirs.probabilities(halves))
+    # but nobody guesses the scale of 16-bit pixels
+    for each in (again, theirs):
+        with pytest.raises(DataError, match="16-bit pixels, the model was trained on 8-bit ones"):
+            each.probabilities(pixels.astype(np.uint16))
 
 
 @pytest.mark.parametrize("changed", ["best.safetensors", "decision.json"])

@@ -4,6 +4,7 @@
 levels; probabilities come back to the file's size alike to float rounding.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from ..errors import DataError, ShapeError
 
+DEPTHS = {"uint8": "8-bit", "uint16": "16-bit"}
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode "L"
 
 Scale = float | str
@@ -65,6 +67,21 @@ def refuse_bands(path: Path, have: int, wanted: int) -> None:
     raise DataError(
         f"{path} has {have} bands, the model takes {wanted}; give the bands it was trained "
         "on, or mark a band of transparency as such (gdal_translate -colorinterp_4 alpha)"
+    )
+
+
+def refuse_depth(image: ndarray, trained_on: Collection[str]) -> None:
+    """Raises DataError for 8-bit pixels where a model knows 16-bit ones alone, and the reverse.
+
+    `trained_on` names types of pixels; empty: not known. Floating-point pixels may have any range.
+    """
+    own, known = str(image.dtype), set(trained_on)
+    if not known or own in known or not {own} | known <= DEPTHS.keys():
+        return
+    theirs = DEPTHS[known.pop()]
+    raise DataError(
+        f"an image has {DEPTHS[own]} pixels, the model was trained on {theirs} ones; convert it to "
+        "their range"
     )
 
 

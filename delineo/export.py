@@ -96,7 +96,7 @@ def write_export(
 ) -> None:
     """Model file and export.json, into an existing folder."""
     record = _record(wanted, predictor, folder, source or {})
-    write_atomically(path / EXPORT_FILE, record.model_dump_json(indent=1))
+    _write_record(path, record)
     # in training mode the exporter would leave the predictor so too
     network = Portable(predictor).eval()
     example = _example(network, record)
@@ -110,6 +110,12 @@ def write_export(
         _to_openvino(path / "model.onnx", model)
     if wanted == "openvino-int8":
         _quantize(model, ExportedPredictor.load(path), folder)
+    files = {file.name: sha256_of(file) or "" for file in sorted(path.glob(f"{model.stem}.*"))}
+    _write_record(path, record.model_copy(update={"files": files}))
+
+
+def _write_record(path: Path, record: ExportRecord) -> None:
+    write_atomically(path / EXPORT_FILE, record.model_dump_json(indent=1))
 
 
 class Portable(nn.Module):

@@ -29,6 +29,7 @@ from .data.sizing import (
 )
 from .decision import Decision, decide
 from .errors import ConfigError, DataError, RunError
+from .files import sha256_of
 from .tiles import Footprint, probabilities
 
 Format = Literal["onnx", "openvino", "openvino-bf16", "openvino-int8", "torch"]
@@ -108,6 +109,8 @@ class ExportRecord(Config):
     decision: Decision
     source: dict[str, str] = Field(default_factory=dict)
     """The files of the run that it was made of, with their SHA-256."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """The model's files with their SHA-256, so that a copy that is not whole is told."""
     footprint: Footprint = Footprint()
     """For images that are cut into windows."""
 
@@ -130,6 +133,7 @@ class ExportedPredictor:
         Raises RunError where it is none or broken, ConfigError where its runtime is not installed.
         """
         record = read_record(path)
+        _refuse_damaged(Path(path), record)
         return cls(record, open_session(record.format, Path(path) / MODEL_FILES[record.format]))
 
     def at_scale(self, factor: float) -> "ExportedPredictor":
@@ -194,6 +198,16 @@ class ExportedPredictor:
         return self.record.pixels == "float32" or image.dtype == np.uint8
 
 
+def _refuse_damaged(path: Path, record: ExportRecord) -> None:
+    """Raises RunError where a file of the model is not the one that was certified."""
+    for name, digest in record.files.items():
+        if sha256_of(path / name) != digest:
+            raise RunError(
+                f"{path / name} cannot be read: it is missing, incomplete or not the file that was "
+                "certified; copy the whole folder again, or export again"
+            )
+
+
 def load_predictor(path: Path) -> ScalablePredictor:
     """The predictor of a run or of an export, whichever `path` is; PyTorch only for a run."""
     if is_export(path):
@@ -215,8 +229,19 @@ def read_record(path: Path) -> ExportRecord:
         record = ExportRecord.model_validate_json(file.read_text())
         decision = record.decision.for_classes(record.task, record.classes)
     except (OSError, ValidationError) as error:
-        raise RunError(f"{file} is not what export wrote ({error}); export again") from error
+        raise RunError(
+            f"{file} is not what export wrote ({_in_a_line(error)}); export again"
+        ) from error
     return record.model_copy(update={"decision": decision})
+
+
+def _in_a_line(error: Exception) -> str:
+    """Its own words; of what spreads over many lines, the last that says something."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join([*map(str, first["loc"]), first["msg"]])
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def as_format(name: str) -> Format:
@@ -250,7 +275,7 @@ def open_session(wanted: Format, file: Path) -> Session:
     try:
         return openers.get(wanted, _open_openvino)(file)
     except Exception as error:
-        raise RunError(f"{file} cannot be read ({error}); export again") from error
+        raise RunError(f"{file} cannot be read ({_in_a_line(error)}); export again") from error
 
 
 def _open_onnx(file: Path) -> Session:

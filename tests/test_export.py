@@ -1,6 +1,7 @@
 """Exports: the masks of the run in another runtime, without PyTorch, or nothing at all."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import subprocess
@@ -463,8 +464,27 @@ def test_a_broken_export_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"model\.pt cannot be read"):
         ExportedPredictor.load(tmp_path)
     (tmp_path / "export.json").write_text("{}")
-    with pytest.raises(RunError, match=r"export\.json is not what export wrote"):
+    with pytest.raises(RunError, match=r"export\.json is not what export wrote") as raised:
         read_record(tmp_path)
+    assert "(format: Field required)" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_copy_that_is_not_what_was_certified_is_refused(tmp_path: Path) -> None:
+    """A changed weight would give other masks without a word."""
+    exported_of(tmp_path, "torch", predictor_of(NETWORKS["unet"]))
+    model = tmp_path / "model.pt"
+    whole = model.read_bytes()
+    assert read_record(tmp_path).files == {"model.pt": hashlib.sha256(whole).hexdigest()}
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1
+    for damaged in (bytes(changed), whole[:-1], b""):
+        model.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"model\.pt cannot be read: .* not the file that was"):
+            ExportedPredictor.load(tmp_path)
+    model.unlink()
+    with pytest.raises(RunError, match="copy the whole folder again"):
+        ExportedPredictor.load(tmp_path)
 
 
 def test_what_cannot_be_measured_says_why(tmp_path: Path) -> None:

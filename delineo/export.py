@@ -5,6 +5,7 @@ rules for channels and size and the decision; certificate.json how both agree wi
 """
 
 import errno
+import io
 import logging
 import shutil
 import uuid
@@ -22,8 +23,8 @@ from .certificate import Certificate, certify, validation_samples
 from .data.images import read_image
 from .data.samples import DataFolder, Task
 from .data.scaling import normalize
-from .errors import ConfigError, RunError
-from .files import sha256_of, write_atomically
+from .errors import ConfigError, DiskFullError, RunError
+from .files import disk_is_full, sha256_of, write_atomically
 from .prediction import Predictor, build_network, probabilities_of
 from .progress import NoProgress, Progress
 from .run import Run
@@ -42,6 +43,8 @@ from .runtime import (
 )
 
 OPSET = 17
+LEAST_ROOM = 2**16
+"""Bytes: a disk with less is full."""
 CALIBRATION_IMAGES = 100
 """Training images that the value ranges of int8 are taken from; of more, at even distances."""
 
@@ -103,7 +106,7 @@ def write_export(
     model = path / MODEL_FILES[wanted]
     with _sentence(wanted):
         if wanted == "torch":
-            torch.jit.save(torch.jit.trace(network, example, check_trace=False), str(model))
+            _write_torchscript(network, example, model)
         else:
             _write_onnx(network, example, path / "model.onnx")
     if wanted.startswith("openvino"):
@@ -186,6 +189,13 @@ def _example(network: Portable, record: ExportRecord) -> Tensor:
     return torch.zeros(shape, dtype=getattr(torch, record.pixels))
 
 
+def _write_torchscript(network: nn.Module, example: Tensor, file: Path) -> None:
+    """Through memory: where a disk is full, PyTorch ends the whole process."""
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(network, example, check_trace=False), buffer)
+    write_atomically(file, buffer.getvalue())
+
+
 def _write_onnx(network: nn.Module, example: Tensor, file: Path) -> None:
     """By tracing, which unlike torch.export takes every network at any height and width."""
     torch.onnx.export(
@@ -258,15 +268,24 @@ def _refuse_taken(out: Path) -> None:
 
 @contextmanager
 def _whole_or_not_at_all(out: Path) -> Iterator[Path]:
-    """A folder that takes the place of `out` at the end, or is removed where anything fails."""
+    """A folder that takes the place of `out` at the end, or is removed where anything fails.
+
+    Raises DiskFullError where that is why.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
     part.mkdir()
     try:
         yield part
         _take_the_place(part, out)
-    except BaseException:
+    except BaseException as error:
+        # other programs' files do not tell why they cannot be written
+        full = disk_is_full(error) or shutil.disk_usage(part).free < LEAST_ROOM
         shutil.rmtree(part, ignore_errors=True)
+        if full and isinstance(error, Exception):
+            raise DiskFullError(
+                f"{out.parent}: the disk is full, and nothing was exported; make room"
+            ) from error
         raise
 
 

@@ -1,6 +1,7 @@
 """Exports: the masks of the run in another runtime, without PyTorch, or nothing at all."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import shutil
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 import delineo
-from delineo import certificate, measuring, runtime
+from delineo import certificate, export, measuring, runtime
 from delineo.certificate import certify
 from delineo.data.samples import DataFolder, Encoding, MaskFile, Sample, Task
 from delineo.data.scaling import resize_image, to_tensor
 from delineo.data.sizing import resize_maps, resize_pixels
 from delineo.decision import Decision
-from delineo.errors import ConfigError, DataError, RunError
+from delineo.errors import ConfigError, DataError, DiskFullError, RunError
 from delineo.export import _whole_or_not_at_all, export_run, write_export
+from delineo.files import write_atomically
 from delineo.forms import fresh_export
 from delineo.models import build_model
 from delineo.models.segnet import pool_corners, unpool_corners
@@ -368,6 +371,34 @@ def test_what_changes_during_an_export_makes_it_stale(
         export_run(run, "torch")
     assert read_record(run / "exports/torch").decision.temperature == 1
     assert fresh_export(run, "torch") is None
+
+
+def test_a_full_disk_leaves_the_earlier_export(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/export.json").touch()
+
+    def write(path: Path, data: bytes | str) -> None:
+        if path.name == "model.pt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, data)
+
+    monkeypatch.setattr(export, "write_atomically", write)
+    with pytest.raises(DiskFullError, match="the disk is full, and nothing was exported"):
+        export_run(trained, "torch", tmp_path / "out")
+    assert [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*")] == [
+        "out", "out/export.json",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_written_for_want_of_room_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(DiskFullError), _whole_or_not_at_all(tmp_path / "out"):
+        raise RuntimeError("Can't open bin file.")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("quick")

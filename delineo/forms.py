@@ -11,16 +11,16 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .errors import ConfigError, DelineoError, RunError
 from .files import sha256_of, write_atomically
+from .formats import Format, Runtime
 from .origins import Model, Origin
 from .progress import NoProgress, Progress
 from .runtime import (
     EXPORTS,
     ExportedPredictor,
-    Format,
     ScalablePredictor,
     as_format,
     computes_in_bf16,
@@ -29,7 +29,6 @@ from .runtime import (
     read_record,
 )
 
-Runtime = Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"]
 RUN_FILES = ("recipe.yaml", "dataset.json")
 """What tells a run; module `run` knows all of its files, and brings PyTorch."""
 DECIDING_FILES = ("best.safetensors", "decision.json", "recipe.yaml")

@@ -30,9 +30,9 @@ from .data.sizing import (
 from .decision import Decision, decide
 from .errors import ConfigError, DataError, RunError
 from .files import sha256_of
+from .formats import Format
 from .tiles import Footprint, probabilities
 
-Format = Literal["onnx", "openvino", "openvino-bf16", "openvino-int8", "torch"]
 MODEL_FILES = {
     "onnx": "model.onnx",
     "openvino": "model.xml",

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from ..errors import ConfigError
+from ..formats import Runtime
 from .console import print_table, write_json
-from .options import Augmentations, JsonFile, RuntimeName, Split
+from .options import Augmentations, JsonFile, Split
 
 
 def evaluate(
@@ -22,7 +23,7 @@ def evaluate(
     split: Split = "test",
     tta: Augmentations = None,
     runtime: Annotated[
-        RuntimeName | None,
+        Runtime | None,
         typer.Option(help="What runs are computed with. [default: torch]"),
     ] = None,
     json_file: JsonFile = None,
@@ -53,7 +54,7 @@ def evaluate(
         evaluation.save(opened[0].evaluation_file(split))
 
 
-def _ways(runs: Sequence[Path], runtime: RuntimeName | None) -> list[RuntimeName]:
+def _ways(runs: Sequence[Path], runtime: Runtime | None) -> list[Runtime]:
     """What each is computed with: as asked for, else exports as they are and runs with PyTorch."""
     from ..runtime import is_export
 

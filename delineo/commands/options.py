@@ -9,7 +9,6 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that trai
 Split = Annotated[
     Literal["train", "val", "test"], typer.Option(help="The part of the data to score.")
 ]
-RuntimeName = Literal["auto", "torch", "onnx", "openvino", "openvino-bf16", "openvino-int8"]
 Augmentations = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..errors import ConfigError
+from ..formats import Runtime
 from .console import print_error, print_text, write_json
-from .options import Augmentations, JsonFile, RuntimeName
+from .options import Augmentations, JsonFile
 
 
 def predict(
@@ -54,7 +55,7 @@ def predict(
     ] = False,
     tta: Augmentations = None,
     runtime: Annotated[
-        RuntimeName,
+        Runtime,
         typer.Option(
             help="What a run is computed with. auto: on a processor its OpenVINO export, where "
             "that was certified or many images make it worth while; else torch."

@@ -34,7 +34,8 @@ class Trouble:
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of trouble there is."""
         yield from self._errors()
-        yield from self._left_out()
+        yield from self._unmatched_images()
+        yield from self._objects_left_out()
 
     def _errors(self) -> Iterator[Finding]:
         if self.broken_files:
@@ -72,7 +73,7 @@ class Trouble:
                 "Leave each image, and each image id, in one place of one file",
             )
 
-    def _left_out(self) -> Iterator[Finding]:
+    def _unmatched_images(self) -> Iterator[Finding]:
         if self.missing:
             yield Finding(
                 "missing-image",
@@ -100,6 +101,8 @@ class Trouble:
                 tuple(self.without_image),
                 "Add the images to the file's list, or remove the annotations",
             )
+
+    def _objects_left_out(self) -> Iterator[Finding]:
         if self.few_points:
             yield Finding(
                 "few-points",

@@ -47,31 +47,11 @@ def find_pairs(root: Path, declared: Declared) -> Found | None:
     lonely, spare_images, spare_masks = _match_lonely(images, spare_images, spare_masks)
     if not matches and not lonely:
         return None
-    classes = _layer_classes(matches, declared)
-    if classes:
-        samples = [_layered(image, hits, classes) for image, hits in matches]
-        name, known = "one mask per class", Declared(task="multilabel", classes=classes)
-        notes = []
-    else:
-        samples = [_single(image, hits) for image, hits in matches]
-        known, notes = Declared(classes=_named_by_stems(samples)), _unused(root, matches)
-    if lonely:
-        samples += [_joined(image, hits) for image, hits in lonely]
-        notes = [*notes, _lonely_note(lonely)]
-        matches += lonely
-    used = {image.folder for image, _ in matches}
-    used_masks = {mask.folder for _, hits in matches for mask in hits}
-    notes += _folders_left_out(root, spare_images, used, "images without masks")
     spare_masks += sorted(set(masks) - set(by_hand), key=lambda mask: mask.path)
-    notes += _folders_left_out(root, spare_masks, used_masks, "masks without images")
-    return Found(
-        name,
-        _with_groups(samples, [image.folder for image, _ in matches]),
-        known,
-        tuple(image.path for image in spare_images if image.folder in used),
-        tuple(mask.path for mask in spare_masks if mask.folder in used_masks),
-        tuple(notes),
-    )
+    found = _with_lonely(_paired(root, name, matches, declared), lonely)
+    matches += lonely
+    samples = _with_groups(list(found.samples), [image.folder for image, _ in matches])
+    return _with_spare(replace(found, samples=samples), root, matches, spare_images, spare_masks)
 
 
 def _by_role(root: Path, declared: Declared) -> tuple[list[File], list[File], str]:
@@ -188,6 +168,44 @@ def _match_lonely(
     taken = {file.path for image, hits in matches for file in (image, *hits)}
     left = [[file for file in files if file.path not in taken] for files in (images, masks)]
     return matches, left[0], left[1]
+
+
+def _paired(root: Path, name: str, matches: list[Match], declared: Declared) -> Found:
+    """Samples whose masks have like names, and what these imply of the classes."""
+    classes = _layer_classes(matches, declared)
+    if classes:
+        layered = tuple(_layered(image, hits, classes) for image, hits in matches)
+        return Found("one mask per class", layered, Declared(task="multilabel", classes=classes))
+    samples = [_single(image, hits) for image, hits in matches]
+    known, notes = Declared(classes=_named_by_stems(samples)), _unused(root, matches)
+    return Found(name, tuple(samples), known, notes=tuple(notes))
+
+
+def _with_lonely(found: Found, lonely: list[Match]) -> Found:
+    """With the images that lie alone beside masks of other names."""
+    if not lonely:
+        return found
+    samples = [_joined(image, hits) for image, hits in lonely]
+    notes = (*found.notes, _lonely_note(lonely))
+    return replace(found, samples=(*found.samples, *samples), notes=notes)
+
+
+def _with_spare(
+    found: Found, root: Path, matches: list[Match], images: list[File], masks: list[File]
+) -> Found:
+    """With the images and masks that are in no pair: by file where their folder has pairs."""
+    used = {image.folder for image, _ in matches}
+    used_masks = {mask.folder for _, hits in matches for mask in hits}
+    left_out = (
+        *_folders_left_out(root, images, used, "images without masks"),
+        *_folders_left_out(root, masks, used_masks, "masks without images"),
+    )
+    return replace(
+        found,
+        unpaired_images=tuple(image.path for image in images if image.folder in used),
+        unpaired_masks=tuple(mask.path for mask in masks if mask.folder in used_masks),
+        notes=(*found.notes, *left_out),
+    )
 
 
 def _lonely_note(lonely: list[Match]) -> str:

@@ -105,6 +105,7 @@ def test_groups_are_guessed_from_ids_that_show_them():
         ([f"P{p:02}_{s}" for p in range(6) for s in range(5 + 4 * p)], 6),
         ([f"sub-{p:02}_{s:04}" for p in range(7) for s in range(30)], 7),
         ([f"{eye}-{side}" for eye in range(100, 110) for side in ("left", "right")], 10),
+        ([f"patient{p}/images/{s:03}" for p in range(5) for s in range(12)], 5),
         ([f"video{v}-{i:04}" for v in range(8) for i in range(300 if v == 3 else 40)], 8),
     ],
 )
@@ -151,6 +152,8 @@ def test_groups_too_few_or_unequal_for_three_parts_are_seen_and_not_kept_togethe
         [f"Class {kind}_{i:03}" for kind in range(9) for i in range(40)],
         [f"{zoom}x_{i:03}" for zoom in (40, 100, 200, 400) for i in range(40)],
         [f"{label}_{i:03}" for label in (0, 1) for i in range(40)],
+        [f"{part}/images/{i:03}" for part in ("train", "val", "test") for i in range(40)],
+        [f"{kind}/{i}" for kind in ("benign", "malignant", "normal") for i in range(40)],
         [f"axial-{index:03}" for index in range(96)],
         [f"frame_{index:05}" for index in range(300)],
         [f"video1_{index:04}" for index in range(300)],

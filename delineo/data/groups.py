@@ -12,7 +12,7 @@ LEAST_TOGETHER = 0.8  # share of the images that stand in a group of two or more
 LEAST_FILLED = 0.5  # share of what a part should get, where whole groups are dealt
 LARGEST_SHARE = 0.2  # of all images, for a chain of pictures alike
 
-_SEPARATOR = re.compile(r"[-_. ]+")
+_SEPARATOR = re.compile(r"[-_. /]+")
 _INDEX = re.compile(r"(?:[a-z]{0,9}\d{1,4}|left|right|[lr])", re.IGNORECASE)  # 07, slice012, left
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _KIND = re.compile(r"(?:class|cls|type|kind|grade|category|label|stage|level|score|fold)\d*|\d+x")
@@ -27,7 +27,7 @@ def guess_groups(ids: Sequence[str]) -> dict[str, str]:
 def named_groups(ids: Sequence[str]) -> dict[str, str]:
     """Id -> group, where ids look like GROUP_INDEX; empty where that is doubtful.
 
-    03a857ce842d_01, patient12_slice_004 and video3-0007 have such groups. A beginning without a
+    03a857ce842d_01, patient12/slice_004 and video3-0007 have such groups. A beginning without a
     digit (crack_001) may be a class or a place and is none, nor is one with a year for its number
     (IMG_2019_01) or a kind (grade2_001, 40x_001). All must look alike.
     """

@@ -20,7 +20,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from .certificate import Certificate, certify, validation_samples
-from .data.images import read_image
+from .data.rasters import read_valid
 from .data.samples import DataFolder, Task
 from .data.scaling import normalize
 from .errors import ConfigError, DiskFullError, RunError
@@ -159,7 +159,7 @@ def _reference(run: Run) -> Predictor:
 def _record(
     wanted: Format, predictor: Predictor, folder: DataFolder, source: dict[str, str]
 ) -> ExportRecord:
-    first = read_image(folder.part("train")[0].image)
+    first, _ = read_valid(folder.part("train")[0].image)
     return ExportRecord(
         format=wanted,
         task=predictor.task,
@@ -228,7 +228,7 @@ def _quantize(file: Path, exported: ExportedPredictor, folder: DataFolder) -> No
         nncf.set_log_level(logging.WARNING)
         samples = folder.part("train")
         every = max(1, len(samples) // CALIBRATION_IMAGES)
-        views = [exported.view(read_image(sample.image))[None] for sample in samples[::every]]
+        views = [exported.view(read_valid(sample.image)[0])[None] for sample in samples[::every]]
         model = openvino_core().read_model(str(file))
         model = nncf.quantize(
             model,

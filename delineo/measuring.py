@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .data.images import read_image
+from .data.rasters import read_valid
 from .errors import RunError
 from .runtime import load_predictor
 
@@ -32,7 +32,7 @@ def measure(path: Path, images: Sequence[Path]) -> dict[str, Any]:
 
 def _measure_here(path: Path, images: Sequence[Path]) -> dict[str, Any]:
     predictor, times = load_predictor(path), []
-    pixels = [read_image(image) for image in images]
+    pixels = [read_valid(image)[0] for image in images]
     for image in pixels:
         predictor(image)
     for image in pixels * ROUNDS:

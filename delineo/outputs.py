@@ -10,8 +10,8 @@ import numpy as np
 
 from . import areas, objects, origins
 from .data.geotags import read_placement
-from .data.images import read_image, write_image, write_probabilities
-from .data.rasters import LARGEST_IMAGE, is_large, where_there_is_data
+from .data.images import write_image, write_probabilities
+from .data.rasters import LARGEST_IMAGE, is_large, read_valid
 from .data.sizing import refuse_bands
 from .data.submission import Submission, object_layers, object_names
 from .decision import decide
@@ -47,6 +47,8 @@ class _Job:
 
     target: Target
     image: np.ndarray | None = None
+    valid: np.ndarray | None = None
+    """Which pixels of the image hold data."""
     maps: np.ndarray | None = None
     mask: np.ndarray | None = None
     failure: str = ""
@@ -135,7 +137,7 @@ def _read(wanted: Wanted, target: Target) -> _Job:
     if target.scan and (wanted.of_masks_alone or is_large(target.image)):
         return _Job(target)
     try:
-        return _Job(target, read_image(target.image))
+        return _Job(target, *read_valid(target.image))
     except DataError as error:
         return _Job(target, failure=str(error))
 
@@ -152,8 +154,9 @@ def _infer(
             return job
         refuse_bands(job.target.image, job.image.shape[2], predictor.channels)
         job.maps = predictor.probabilities(job.image)
-        if job.target.scan:
-            job.maps = where_there_is_data(job.target.image, job.maps)
+        if job.valid is not None and not job.valid.all():
+            # nothing is found where there is no data
+            job.maps = np.where(job.valid, job.maps, np.float32(0))
         job.mask = decide(job.maps, predictor.decision)
     except (DataError, ShapeError) as error:
         job.failure = str(error)

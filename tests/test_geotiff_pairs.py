@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from annotated import SIDE, run_commands
 from PIL import Image
 from rasterio.transform import from_origin
@@ -15,6 +16,7 @@ from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.findings import Finding
 from delineo.data.images import read_image
+from delineo.data.rasters import open_raster, read_valid
 from delineo.decision import Decision
 from delineo.errors import DataError
 from delineo.evaluation import count_images
@@ -102,6 +104,99 @@ def test_what_an_image_calls_no_data_is_ignored(fields: Path) -> None:
         assert np.array_equal(mask, expected)
     whole = checkup.folder.samples[0]
     assert np.array_equal(encoding.read_sample(whole, checkup.folder)[1], field(0)[0])
+
+
+def with_gap(path: Path, kind: str) -> np.ndarray:
+    """Six bands that hold no data in eight rows, in one of the ways to say so; where they do."""
+    bands = np.random.default_rng(0).integers(1, 10_000, (6, SIDE, SIDE), np.uint16)
+    valid = np.ones((SIDE, SIDE), bool)
+    valid[4:12] = False
+    values = {"value": -9999.0, "smallest": -3.4028234663852886e38, "part": 0.1, "nan": np.nan}
+    if kind == "double":
+        gap = -1.7976931348623157e308
+        write(path, np.where(valid, bands.astype(np.float64), gap), nodata=gap)
+    elif kind in values or kind == "not a number":
+        gap = values.get(kind, np.nan)
+        nodata = {"nodata": gap} if kind in values else {}
+        write(path, np.where(valid, bands.astype(np.float32), np.float32(gap)), **nodata)
+    elif kind == "alpha":
+        alpha = np.where(valid, 65535, 0).astype(np.uint16)
+        write(path, np.concatenate([bands[:3], alpha[None]]), alpha="YES", photometric="RGB")
+    else:
+        write(path, bands)
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "mask"),
+            rasterio.open(path, "r+") as file,
+        ):
+            file.write_mask(valid)
+    return valid
+
+
+IN_FLOATS = ("value", "smallest", "double", "part", "nan", "not a number")
+IN_INTEGERS = ("alpha", "mask", "mask beside it")
+
+
+@pytest.mark.parametrize("kind", IN_FLOATS + IN_INTEGERS)
+def test_gaps_are_the_same_in_training_and_prediction(fields: Path, kind: str) -> None:
+    path = fields / "images/3.tif"
+    valid = with_gap(path, kind)
+    with open_raster(path) as raster:
+        predicted, there = raster.read(slice(0, SIDE), slice(0, SIDE))
+    assert np.array_equal(there, valid)
+    for other in set(fields.glob("images/*.tif")) - {path}:
+        if kind in IN_FLOATS:  # all of one kind
+            write(other, np.random.default_rng(1).random((6, SIDE, SIDE), np.float32))
+        elif kind == "alpha":
+            write(other, np.random.default_rng(1).integers(0, 999, (3, SIDE, SIDE), np.uint16))
+    checkup = check_folder(fields)
+    assert checkup.folder is not None, checkup.findings
+    assert checkup.folder.channels == predicted.shape[2]
+    assert found(checkup, "no-data").files == ("images/3.tif",)
+    sample = next(sample for sample in checkup.folder.samples if sample.id == "3")
+    image, mask = dataset.read_pair(checkup.folder, sample)
+    assert np.array_equal(image, predicted)
+    assert np.isfinite(image).all()
+    assert image.min() > 0
+    assert np.array_equal(mask, np.where(valid, field(3)[0], 255))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gap", "tag"),
+    [("float32", np.nan, {}), ("float32", 0.5, {"nodata": 0.5}), ("int16", -9999, {})],
+)
+def test_what_is_no_class_in_a_mask_of_numbers_is_ignored(
+    fields: Path, dtype: str, gap: float, tag: dict
+) -> None:
+    for path in fields.glob("masks/*.tif"):
+        mask = np.where(field(3) == 255, gap, field(3).astype(float)).astype(dtype)
+        write(path, mask, **tag)
+    checkup = check_folder(fields)
+    assert (checkup.ok, checkup.summary["task"]) == (True, "binary")
+    assert any("no data, so ignored: mask value -9999" in line for line in checkup.assumptions)
+    assert checkup.folder is not None
+    read = read_mask(checkup.folder.samples[0], checkup.folder, (SIDE, SIDE))
+    assert np.array_equal(read, field(3)[0])
+
+
+def test_fractions_are_no_classes(fields: Path) -> None:
+    write(fields / "masks/3.tif", field(3).astype(np.float32) / 2, nodata=0.25)
+    assert "fractions" in found(check_folder(fields), "unreadable").message
+
+
+def test_a_plain_tiff_with_no_number_is_still_told(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((4, 4), np.nan, np.float32))
+    pixels, valid = read_valid(tmp_path / "a.tif")
+    assert np.isnan(pixels).all()
+    assert valid.all()
+
+
+def test_transparency_of_a_geotiff_needs_rasterio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_gap(tmp_path / "a.tif", "alpha")
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(DataError, match=r"a\.tif is a GeoTIFF.*pip install 'delineo\[geo\]'"):
+        read_valid(tmp_path / "a.tif")
 
 
 def test_scores_leave_out_what_holds_no_data(fields: Path) -> None:

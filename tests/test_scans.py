@@ -489,8 +489,11 @@ def test_predict_sends_scans_through_windows_and_does_the_rest(
     assert {"scan.tif", "scan.png", "scan_overlay.png"} < {path.name for path in out.iterdir()}
     assert not more.failed
     monkeypatch.setattr(rasters, "LARGEST_IMAGE", 0)
-    large = predict_files(Channels(), [folder / "scan.tif"], out, Wanted(overlay=True))
-    assert "is predicted in windows" in large.failed[folder / "scan.tif"]
+    pictures = Wanted(overlay=True, probabilities=True, formats=("coco",), rle="tgs")
+    large = predict_files(Channels(), [folder / "scan.tif"], out, pictures)
+    reason = large.failed[folder / "scan.tif"]
+    assert "more than 33 million pixels" in reason
+    assert "(--overlay and --probabilities)" in reason
 
 
 @pytest.mark.usefixtures("in_windows")

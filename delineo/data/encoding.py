@@ -9,11 +9,11 @@ from numpy import ndarray
 
 from ..errors import DataError
 from .facts import MaskFacts
-from .images import read_image
 from .jpeg_colors import NEAR, NEAR_SHARE, nearest_colors
 from .mask_pixels import read_mask_pieces, read_mask_pixels
 from .mask_values import Color, hexadecimal, shown
 from .outlines import draw_mask
+from .rasters import read_valid
 from .rle import decode
 from .samples import (
     IGNORE_INDEX,
@@ -26,7 +26,6 @@ from .samples import (
     MaskRuns,
     Sample,
 )
-from .tiff import missing_pixels
 
 _UNKNOWN = 254  # in lookup tables only; classes stop at 250
 
@@ -63,14 +62,13 @@ def read_mask(sample: Sample, folder: DataFolder, size: tuple[int, int]) -> ndar
 
 def read_sample(sample: Sample, folder: DataFolder) -> tuple[ndarray, ndarray]:
     """The image (height, width, channels) of a sample as it is, and its mask, to be ignored where
-    the image holds no data. Raises DataError as `read_image` and `read_mask`.
+    the image holds no data. Raises DataError as `read_valid` and `read_mask`.
     """
-    image = read_image(sample.image)
+    image, valid = read_valid(sample.image)
     mask = read_mask(sample, folder, (image.shape[0], image.shape[1]))
-    missing = missing_pixels(sample.image, image)
-    if missing is None or missing.shape != mask.shape[-2:]:
+    if valid.all() or valid.shape != mask.shape[-2:]:
         return image, mask
-    return image, np.where(missing, np.uint8(IGNORE_INDEX), mask)
+    return image, np.where(valid, mask, np.uint8(IGNORE_INDEX))
 
 
 def _read_encoded(paths: Sequence[Path], encoding: Encoding) -> ndarray:

@@ -10,7 +10,11 @@ from PIL import Image
 from ..errors import DataError
 from .images import as_pixels, guarded, upright
 from .png import is_deep, read_deep
-from .tiff import needs_tifffile, read_tiff
+from .tiff import is_number, needs_tifffile, nodata_number, read_tiff
+
+NO_DATA = -9999
+"""What stands in masks for numbers that are none, as in geographic programs."""
+_LARGEST = 2**31
 
 
 def read_mask_pixels(path: Path) -> ndarray:
@@ -19,7 +23,7 @@ def read_mask_pixels(path: Path) -> ndarray:
     Palette files give the index, unless every colour of the palette is grey: writers of GIF order
     such palettes as they like, so the grey value is given. 1-bit files give 0/1. RGB files without
     any colour give their grey value. Transparent pixels are 0; if nothing but the transparency
-    varies, it is the mask. Raises DataError as `read_image`.
+    varies, it is the mask. NaN, in TIFF, is NO_DATA. Raises DataError as `read_image`.
     """
     return guarded(path, _read_mask_pixels)
 
@@ -101,12 +105,18 @@ def _without_grey_channels(pixels: ndarray, path: Path) -> ndarray:
             f"{path} has {pixels.shape[2]} channels; a mask has one, or three for colours"
         )
     values = pixels[:, :, 0]
-    if values.dtype.kind == "f":
-        whole = np.rint(values)
-        if not np.array_equal(whole, values):
-            raise DataError(f"{path} holds fractions; a mask holds whole numbers or colours")
-        values = whole.astype(np.int64)
-    return np.ascontiguousarray(values)
+    return np.ascontiguousarray(_whole(values, path) if values.dtype.kind == "f" else values)
+
+
+def _whole(values: ndarray, path: Path) -> ndarray:
+    """Floats as integers; NO_DATA for what is no number, or a no-data value that is no integer."""
+    nodata = nodata_number(path)
+    if nodata is not None and (not nodata.is_integer() or abs(nodata) > _LARGEST):
+        values = np.where(is_number(values, nodata), np.float32(np.nan), values)
+    whole = np.where(np.isfinite(values), values, np.float32(NO_DATA))
+    if not np.array_equal(np.rint(whole), whole):
+        raise DataError(f"{path} holds fractions; a mask holds whole numbers or colours")
+    return whole.astype(np.int64)
 
 
 def _eight_bit(colors: ndarray, path: Path) -> ndarray:

@@ -1,4 +1,4 @@
-"""TIFF, BigTIFF and GeoTIFF through rasterio: windows of them."""
+"""TIFF, BigTIFF and GeoTIFF through rasterio: windows of them, and which pixels hold data."""
 
 import struct
 import warnings
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 from numpy import ndarray
 
 from ..errors import DataError
+from .images import guarded, read_image
+from .tiff import as_float32, has_mask, missing_pixels
 
 LARGEST_IMAGE = 2**25
 """Pixels of a TIFF that is still an image like any other; larger ones are scans."""
@@ -44,13 +46,23 @@ def _header(path: Path) -> tuple[int, bool]:
         return 0, False  # whoever reads it as an image says what is wrong
 
 
-def where_there_is_data(
-    path: Path, maps: Float[ndarray, "classes height width"]
-) -> Float[ndarray, "classes height width"]:
-    """Probabilities of a scan, 0 where it holds no data, so that nothing is found there."""
-    with open_raster(path) as raster:
-        valid = raster.valid(slice(0, raster.size[0]), slice(0, raster.size[1]))
-    return np.where(valid, maps, np.float32(0))
+def read_valid(
+    path: Path,
+) -> tuple[Shaped[ndarray, "height width channels"], Bool[ndarray, "height width"]]:
+    """An image as `read_image` gives it, and which of its pixels hold data.
+
+    Of GeoTIFF and large TIFF both are as `Raster` reads them, in which masks, transparency and
+    floating-point pixels that are no number count; other TIFF have their no-data value alone.
+    Raises DataError as `read_image` and `open_raster`.
+    """
+    scan = is_scan(path)
+    if scan and guarded(path, has_mask):
+        with open_raster(path) as raster:
+            return raster.read(slice(0, raster.size[0]), slice(0, raster.size[1]))
+    pixels = read_image(path)
+    missing = missing_pixels(path, pixels)
+    valid = np.ones(pixels.shape[:2], bool) if missing is None else ~missing
+    return _filled(pixels, valid) if scan or missing is not None else (pixels, valid)
 
 
 class Raster:
@@ -110,7 +122,7 @@ class Raster:
         if self._colors is not None:
             return self._colors[pixels[0]], valid
         if pixels.dtype not in (np.uint8, np.uint16):
-            pixels = pixels.astype(np.float32)
+            pixels = as_float32(pixels)
         return _filled(np.ascontiguousarray(np.moveaxis(pixels, 0, -1)), valid)
 
     def place(self) -> dict[str, Any]:
@@ -183,7 +195,7 @@ def _refuse_unreadable(path: Path) -> None:
         raise DataError(f"{path} holds a stack of {stacked}; save each page as a file of its own")
     if turned:
         raise DataError(
-            f"{path} is stored turned (tag Orientation), which files this large may not be; "
+            f"{path} is stored turned (tag Orientation), which GeoTIFF and scans may not be; "
             "save it upright"
         )
 

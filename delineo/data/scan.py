@@ -14,9 +14,10 @@ from ..progress import NoProgress, Progress
 from .drawn import DrawnFacts, drawn_facts
 from .facts import Facts, FileError, ImageFacts, MaskFacts, image_facts, mask_facts
 from .geotags import Placement, read_placement
-from .images import count_pictures, read_image, read_orientation
+from .images import count_pictures, read_orientation
 from .layouts import Layout
-from .mask_pixels import read_mask_pieces, read_mask_pixels
+from .mask_pixels import NO_DATA, read_mask_pieces, read_mask_pixels
+from .rasters import read_valid
 from .rle import decode
 from .samples import (
     MaskFile,
@@ -27,7 +28,7 @@ from .samples import (
     MaskSource,
     Sample,
 )
-from .tiff import missing_pixels, nodata_value
+from .tiff import nodata_value
 
 __all__ = ["Facts", "FileError", "ImageFacts", "MaskFacts", "scan"]
 
@@ -57,11 +58,10 @@ def read_facts(sample: Sample) -> Facts:
     errors: list[FileError] = []
     image = None
     try:
-        pixels = read_image(sample.image)
-        missing = missing_pixels(sample.image, pixels)
+        pixels, valid = read_valid(sample.image)
         image = image_facts(pixels, _orientation(sample.image))
-        share = 0.0 if missing is None else float(missing.mean())
-        image = replace(image, placement=_geo_tags(sample.image)[0], missing=share)
+        missing = 1 - np.count_nonzero(valid) / valid.size
+        image = replace(image, placement=_geo_tags(sample.image)[0], missing=missing)
     except DataError as error:
         errors.append(FileError(sample.image, "unreadable", str(error)))
     masks = tuple(_mask_facts(sample, image, errors))
@@ -134,6 +134,7 @@ def _try(
         errors.append(FileError(path, "unreadable", str(error)))
         return
     placement, nodata = _geo_tags(path)
+    nodata = NO_DATA if NO_DATA in facts.values else nodata
     yield replace(facts, placement=placement, nodata=nodata)
 
 

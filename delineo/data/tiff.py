@@ -1,5 +1,6 @@
 """TIFF files that Pillow cannot hold: many bands, 16-bit colour, floating point."""
 
+import math
 import struct
 import warnings
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_tiff(path: Path) -> ndarray:
     if extra and extra[-1] in _ALPHA and pixels.shape[2] > 1:
         pixels = pixels[:, :, :-1]
     if pixels.dtype not in (np.uint8, np.uint16):
-        pixels = pixels.astype(np.float32)
+        pixels = as_float32(pixels)
     return np.ascontiguousarray(_turned(pixels, int(turn)))
 
 
@@ -64,6 +65,12 @@ def nodata_value(path: Path) -> int | None:
     """The whole number that a TIFF calls no data; None where there is none. The file must be an
     image that can be read.
     """
+    value = nodata_number(path)
+    return int(value) if value is not None and value.is_integer() else None
+
+
+def nodata_number(path: Path) -> float | None:
+    """The same, whatever number it is; it may be NaN."""
     if path.suffix.lower() not in (".tif", ".tiff"):
         return None
     import tifffile
@@ -74,19 +81,41 @@ def nodata_value(path: Path) -> int | None:
     except (OSError, ValueError, KeyError, IndexError, TypeError, struct.error):
         return None  # another kind of image is called .tif
     try:
-        value = float(str(text).strip("\0 "))
+        return float(str(text).strip("\0 "))
     except ValueError:
         return None
-    return int(value) if value.is_integer() else None
 
 
 def missing_pixels(path: Path, image: ndarray) -> Bool[ndarray, "height width"] | None:
     """Where all bands of an image hold what its file calls no data; None: nowhere."""
-    value = nodata_value(path)
+    value = nodata_number(path)
     if value is None:
         return None
-    missing = (image == value).all(axis=2)
+    missing = is_number(image, value).all(axis=2)
     return missing if missing.any() else None
+
+
+def is_number(pixels: ndarray, value: float) -> ndarray:
+    """Where pixels, of any shape, hold this number, as their type writes it, or NaN."""
+    with np.errstate(over="ignore"):  # numbers of 64 bits may be beyond those of 32
+        return np.isnan(pixels) if math.isnan(value) else pixels == value
+
+
+def as_float32(pixels: ndarray) -> ndarray:
+    """What is beyond its range is infinite."""
+    with np.errstate(over="ignore"):
+        return pixels.astype(np.float32)
+
+
+def has_mask(path: Path) -> bool:
+    """Whether transparency or a mask, in a TIFF or in NAME.tif.msk beside it, says what is data."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        pages: Any = file.pages
+        extra = getattr(pages[0], "extrasamples", ())
+        marked = any(kind in _ALPHA for kind in extra) or any(page.is_mask for page in pages)
+    return marked or path.with_name(f"{path.name}.msk").exists()
 
 
 def _first_page(file: Any, path: Path) -> Any:

@@ -12,6 +12,7 @@ from delineo.data.check import check_folder
 from delineo.data.encoding import read_mask
 from delineo.data.rle import decode, encode
 from delineo.data.run_length_tables import read_table
+from delineo.errors import DataError
 from delineo.run import Run
 
 HEIGHT, WIDTH = 256, 1600
@@ -153,3 +154,16 @@ def folder_of(root: Path, images: Path, submission: Path) -> Path:
     (root / "train_images").symlink_to(images)
     (root / "train.csv").write_text(submission.read_text())
     return root
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"ImageId,ClassId,EncodedPixels\n\xe9.jpg,1,1 3\n", r"train\.csv is not text in UTF-8"),
+        (b"ImageId_ClassId,EncodedPixels\na.jpg_1,1 3\nb.jpg,1 3\n", r"line 3: .* got 'b\.jpg'"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_told(tmp_path: Path, table: bytes, message: str) -> None:
+    (tmp_path / "train.csv").write_bytes(table)
+    with pytest.raises(DataError, match=message):
+        read_table(tmp_path / "train.csv")

@@ -52,7 +52,14 @@ def find_run_lengths(root: Path, declared: Declared) -> Found | None:
 
 
 def read_table(path: Path) -> list[Row]:
-    """The rows of a table. Raises DataError with the line."""
+    """The rows of a table. Raises DataError with the line, or where it is no text in UTF-8."""
+    try:
+        return _read_rows(path)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not text in UTF-8; save it again as a CSV in UTF-8") from None
+
+
+def _read_rows(path: Path) -> list[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
@@ -71,9 +78,20 @@ def read_table(path: Path) -> list[Row]:
                 )
             name, own = fields[image or 0].strip(), "" if label is None else fields[label].strip()
             if joined:
-                name, _, own = name.rpartition("_")
+                name, own = _parted(name, f"{path}, line {reader.line_num}")
             rows.append(Row(name, own, fields[code or 0].strip()))
     return rows
+
+
+def _parted(joined: str, place: str) -> tuple[str, str]:
+    """Image and class of an ImageId_ClassId."""
+    name, mark, label = joined.rpartition("_")
+    if not mark:
+        raise DataError(
+            f"{place}: ImageId_ClassId must be an image and a class, such as 0002cc93b.jpg_1, "
+            f"got {joined!r}"
+        )
+    return name, label
 
 
 def _column(header: list[str], names: tuple[str, ...]) -> int | None:

@@ -117,8 +117,10 @@ def training_contents(checkup: Checkup, folder: DataFolder) -> list[Contents]:
 def balanced(loss: LossConfig, contents: list[Contents], classes: tuple[str, ...]) -> LossConfig:
     """The loss with class weights that are asked for by name as numbers.
 
-    Raises ConfigError where it needs to see a class that no training mask shows.
+    Raises ConfigError where it needs to see a class that no training mask shows, or has not one
+    weight for each class.
     """
+    _check_number_of_weights(loss, classes)
     named = loss.class_weights == "median_frequency"
     needy = [f"loss.{name}" for name in ("tversky", "focal_tversky") if getattr(loss, name)]
     needy += ["loss.class_weights=median_frequency"] if named else []
@@ -134,6 +136,15 @@ def balanced(loss: LossConfig, contents: list[Contents], classes: tuple[str, ...
         return loss
     weights = median_frequency_weights(class_frequencies(contents, classes).values())
     return loss.model_copy(update={"class_weights": weights})
+
+
+def _check_number_of_weights(loss: LossConfig, classes: tuple[str, ...]) -> None:
+    weights = loss.class_weights
+    if isinstance(weights, tuple) and len(weights) != len(classes):
+        raise ConfigError(
+            f"loss.class_weights must have one number for each class, {len(classes)} in all "
+            f"({', '.join(classes)}), got {len(weights)}"
+        )
 
 
 def start_run(

@@ -358,6 +358,14 @@ def test_a_loss_that_must_see_each_class(loss: LossConfig) -> None:
         balanced(loss, CONTENTS[1:2], classes)
 
 
+def test_class_weights_are_counted_before_anything_is_spent() -> None:
+    loss = LossConfig(cross_entropy=1, class_weights=(1, 2, 3))
+    with pytest.raises(ConfigError, match=r"each class, 2 in all \(ground, crack\), got 3"):
+        balanced(loss, CONTENTS, ("ground", "crack"))
+    loss = LossConfig(cross_entropy=1, class_weights=(1, 2))
+    assert balanced(loss, CONTENTS, ("ground", "crack")) == loss
+
+
 def test_other_losses_may_miss_a_class() -> None:
     loss = LossConfig(dice=1, cross_entropy=1)
     assert balanced(loss, CONTENTS[1:2], ("ground", "crack")) == loss

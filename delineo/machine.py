@@ -10,6 +10,8 @@ from typing import Any, Literal
 import psutil
 import torch
 
+from .memory import free_bytes
+
 Precision = Literal["fp32", "bf16", "fp16"]
 FABRIC_PRECISION = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
@@ -114,7 +116,7 @@ def peak_memory_mb() -> float:
 
 def cache_bytes(share: float) -> int:
     """`share` of the memory that is free now, in bytes."""
-    return int(psutil.virtual_memory().available * share)
+    return int(free_bytes() * share)
 
 
 def default_workers() -> int:

@@ -1,5 +1,6 @@
 """What a folder of masks was predicted with, noted in it: --resume goes on with the same alone."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -37,8 +38,17 @@ class Origin(Config):
         return (mine, self.tta, self.runtime) == (theirs, other.tta, other.runtime)
 
 
-def begin(out: Path, origin: Origin) -> None:
-    """Note what the masks in `out` are predicted with from now on."""
+def begin(out: Path, origin: Origin, files: Iterable[Path]) -> None:
+    """Note what the masks in `out` are predicted with from now on.
+
+    Raises ConfigError where nothing was predicted into it before, and one of `files`, those that
+    will be written, is there: a folder of drawn masks has files of the same names.
+    """
+    if not (out / NOTE).exists() and (taken := next(filter(Path.exists, files), None)):
+        raise ConfigError(
+            f"{taken} is there already, and predict has not written it: nothing was predicted into "
+            f"{out} before. Choose another --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / NOTE, origin.model_dump_json(indent=1) + "\n")
 

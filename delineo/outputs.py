@@ -68,14 +68,14 @@ def predict_files(
     STEM.png holds class indices at the image's size; multi-label: STEM_CLASS.png, 0 or 255.
     An image that cannot be read is skipped and listed; with `resume`, one that has all its files is
     kept, if it was predicted since `out` notes that `origin`. Raises ConfigError where there is no
-    image, where one would be overwritten, where what is wanted does not fit the model, or where
-    `out` notes another origin, and DiskFullError.
+    image, where an image or a file that predict has not written would be overwritten, where what
+    is wanted does not fit the model, or where `out` notes another origin, and DiskFullError.
     """
     progress, result = progress or NoProgress(), Predictions()
     targets = name_targets(find_images(images, out), out, predictor, wanted)
     tables = _tables(predictor, wanted, out, targets)
     with _room_in(out):
-        since = _kept_since(out, resume, origin)
+        since = _kept_since(out, resume, origin, targets)
     kept = {target for target in targets if since is not None and target.is_finished(since)}
     result.kept = [target.image for target in targets if target in kept]
     todo = [target for target in targets if target not in kept]
@@ -90,13 +90,15 @@ def predict_files(
     return result
 
 
-def _kept_since(out: Path, resume: bool, origin: Origin | None) -> int | None:
+def _kept_since(
+    out: Path, resume: bool, origin: Origin | None, targets: list[Target]
+) -> int | None:
     """From when on files in `out` are kept, in nanoseconds; None: they are not."""
     if origin is None:
         return 0 if resume else None
     since = origins.begun(out, origin) if resume else None
     if since is None:
-        origins.begin(out, origin)
+        origins.begin(out, origin, [file for target in targets for file in target.files])
     return since
 
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-import psutil
 from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field
 
 from .config import Config
 from .data.sizing import Scale, check_image, scaled_size
+from .memory import free_bytes
 
 STRIDE = 32
 """Pixels of the view: a multiple of how much any network of the package shrinks."""
@@ -95,11 +95,6 @@ def _fits(predictor: Cuttable, image: ndarray) -> bool:
         return True
     need = 4 * predictor.footprint().values * height * width
     return need <= min(WHOLE_BYTES, free_bytes() // 2)
-
-
-def free_bytes() -> int:
-    """Memory that is free now."""
-    return psutil.virtual_memory().available
 
 
 class Plan(Config):

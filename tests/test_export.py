@@ -27,7 +27,7 @@ from delineo.data.samples import DataFolder, Encoding, MaskFile, Sample, Task
 from delineo.data.scaling import resize_image, to_tensor
 from delineo.data.sizing import resize_maps, resize_pixels
 from delineo.decision import Decision
-from delineo.errors import ConfigError, DataError, DiskFullError, RunError
+from delineo.errors import DataError, DiskFullError, RunError
 from delineo.export import _whole_or_not_at_all, export_run, write_export
 from delineo.files import write_atomically
 from delineo.forms import fresh_export

@@ -3,12 +3,15 @@
 import platform
 import subprocess
 import sys
+from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
 
-from delineo import machine
+from delineo import machine, memory
 from delineo.machine import cache_bytes, choose_precision, default_workers, describe_machine
+from delineo.memory import free_bytes
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -62,6 +65,38 @@ def test_workers_leave_the_cores_to_the_training(
 
 def test_the_cache_is_a_share_of_the_memory_that_is_free() -> None:
     assert 0 < cache_bytes(0.1) < cache_bytes(0.6) < 0.7 * describe_machine()["memory_gb"] * 1e9
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({"memory.max": "900\n", "memory.stat": "anon 300\nfile 500\n"}, 600),
+        ({"memory.max": "200\n", "memory.stat": "anon 300\n"}, 0),
+        (
+            {"memory/memory.limit_in_bytes": "900\n", "memory/memory.stat": "cache 5\nrss 100\n"},
+            800,
+        ),
+    ],
+)
+def test_a_container_may_have_less_memory_than_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], left: int
+) -> None:
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    (tmp_path / "memory").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert free_bytes() == left
+
+
+@pytest.mark.parametrize("files", [{}, {"memory.max": "max\n", "memory.stat": "anon 300\n"}])
+def test_without_a_limit_the_machine_is_what_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str]
+) -> None:
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: Namespace(available=7))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert free_bytes() == 7
 
 
 NEW_PAGES = """

@@ -185,11 +185,24 @@ def test_masks_of_unknown_origin_are_not_kept(predict: Predict, decision: Path) 
     assert "2 masks in out, 2 of them from before" in predict("photos", "--resume")[1]
 
 
+def test_drawn_masks_are_not_overwritten(predict: Predict) -> None:
+    photos("a.png", "b.png")
+    save(Path("out/b.png"))
+    before = contents(Path("out"))
+    code, said = predict("photos")
+    assert code == 2
+    assert "out/b.png is there already, and predict has not written it" in said.replace("\n", " ")
+    assert "Choose another --out" in said
+    assert contents(Path("out")) == before
+    Path("out/b.png").unlink()
+    assert [predict("photos")[0], predict("photos")[0]] == [0, 0]
+
+
 def test_a_run_and_its_exports_are_told_apart_and_paths_do_not_matter(tmp_path: Path) -> None:
     here = Origin(models=(Model(path="a", files={"best.safetensors": "1"}),))
     there = Origin(models=(Model(path="b", files={"best.safetensors": "1"}),))
     export = Origin(models=(Model(path="c", files={"best.safetensors": "1", "format": "onnx"}),))
-    begin(tmp_path, here)
+    begin(tmp_path, here, [])
     assert begun(tmp_path, there) == (tmp_path / NOTE).stat().st_mtime_ns
     for other in (export, Origin(models=here.models * 2)):
         with pytest.raises(ConfigError, match=f"predicted with a, and this is {other};"):

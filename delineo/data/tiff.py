@@ -91,7 +91,7 @@ def missing_pixels(path: Path, image: ndarray) -> Bool[ndarray, "height width"] 
     value = nodata_number(path)
     if value is None:
         return None
-    missing = is_number(image, value).all(axis=2)
+    missing = np.asarray(is_number(image, value).all(axis=2))
     return missing if missing.any() else None
 
 

@@ -80,7 +80,7 @@ TUNED = {
 PAIRS = {"tgs": ("tgs-unet", "folder-tgs_salt"), "tiles": ("tiles-unet", "tiles-resunet")}
 """Rows that are compared on the same images; each difference is second minus first."""
 GRID = "ph2_comparison"
-SMALL_GRID = ("model.width=16", "data.image_size=[128,128]", "epochs=10")
+SMALL_GRID = ("model.width=16", "data.image_size=[128,128]")
 
 
 def reproduce(name: str, full: bool) -> None:

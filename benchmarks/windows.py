@@ -46,12 +46,19 @@ class Case(NamedTuple):
     """In place of that which Delineo chooses."""
 
 
-UNET = ("model.name=unet", "model.width=16", "data.image_size=[128,128]", "epoch_size=64")
+BRIEF = ("data.image_size=[128,128]", "epoch_size=64")
+UNET = ("model.name=unet", "model.width=16", *BRIEF)
+SEGNET = ("model.name=segnet", "model.form=basic", "model.width=16", *BRIEF)
+RESNET = ("model.name=resnet_unet", "model.depth=18", *BRIEF)
+RESUNET = ("model.name=resunet", "model.width=16", *BRIEF)
 LITE = ("data.image_size=[160,160]", "epoch_size=160")
 EM, TILES = "isbi2012_em", "magnetic_tile_severstal_format"
 CASES = (
     Case("U-Net of depth 2, EM membranes", EM, 512, (*UNET, "model.depth=2")),
     Case("U-Net of depth 4, EM membranes", EM, 512, (*UNET, "model.depth=4")),
+    Case("SegNet-Basic, EM membranes", EM, 512, SEGNET),
+    Case("U-Net on ResNet-18, EM membranes", EM, 512, RESNET),
+    Case("ResUNet, magnetic tiles", TILES, 192, RESUNET),
     Case("LiteUNet, EM membranes", EM, 512, LITE),
     Case("LiteUNet, magnetic tiles", TILES, 192, LITE),
     Case("LiteUNet, magnetic tiles, halo too narrow", TILES, 192, LITE, halo=64),

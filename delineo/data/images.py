@@ -173,7 +173,7 @@ def guarded(path: Path, read: Any) -> Any:
         raise DataError(f"{path} may not be read; change its permissions") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         advice = "cut it into tiles, or save it as TIFF, which is read in windows"
-        raise DataError(f"{path} is too large: {error}; {advice}") from None
+        raise DataError(f"{path} is too large: {str(error).rstrip('.')}; {advice}") from None
     except UnidentifiedImageError:
         reason = "is empty" if path.stat().st_size == 0 else "is not an image of a known format"
         raise DataError(f"{path} {reason}; replace or remove it") from None

@@ -5,7 +5,8 @@
 
 Each picture is 1024 x 1024 pixels, put together from test images, and is cut into windows of 480
 pixels: with a halo of 128 they are 192 apart, so that there are as many edges as there ever are.
-The networks are trained for some seconds each: many pixels are near the threshold.
+The networks are trained for some seconds each: many pixels are near the threshold. Where
+benchmarks/reproduce.py has left the run of ResUNet, that is shown full-size tiles too.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import RESULTS, SHARED, record
+from common import RESULTS, RUNS, SHARED, record
 from pages import write_between
 
 from delineo import Predictor, Run, tiles, train
@@ -46,12 +47,12 @@ class Case(NamedTuple):
     """In place of that which Delineo chooses."""
 
 
-BRIEF = ("data.image_size=[128,128]", "epoch_size=64")
+BRIEF = (*BRIEFLY, "data.image_size=[128,128]", "epoch_size=64")
 UNET = ("model.name=unet", "model.width=16", *BRIEF)
 SEGNET = ("model.name=segnet", "model.form=basic", "model.width=16", *BRIEF)
 RESNET = ("model.name=resnet_unet", "model.depth=18", *BRIEF)
 RESUNET = ("model.name=resunet", "model.width=16", *BRIEF)
-LITE = ("data.image_size=[160,160]", "epoch_size=160")
+LITE = (*BRIEFLY, "data.image_size=[160,160]", "epoch_size=160")
 EM, TILES = "isbi2012_em", "magnetic_tile_severstal_format"
 CASES = (
     Case("U-Net of depth 2, EM membranes", EM, 512, (*UNET, "model.depth=2")),
@@ -65,18 +66,24 @@ CASES = (
 )
 
 
+REPRODUCED = "tiles-resunet"
+LONGER = Case("ResUNet of the reproduction, magnetic tiles", TILES, 192, (f"runs/{REPRODUCED}",))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true")
     if not parser.parse_args().table:
         with tempfile.TemporaryDirectory() as folder:
-            record("windows", {case.name: measure(case, Path(folder)) for case in CASES})
+            found = {case.name: measure(case, *trained(case, Path(folder))) for case in CASES}
+        if (RUNS / REPRODUCED).exists():
+            found[LONGER.name] = measure(LONGER, *reproduced())
+        record("windows", found)
     write_between(PAGE, START, END, table())
 
 
-def measure(case: Case, folder: Path) -> dict[str, Any]:
-    """Train unless another case did, and predict each picture in both ways."""
-    predictor, described = trained(case, folder)
+def measure(case: Case, predictor: Predictor, described: DataFolder) -> dict[str, Any]:
+    """Predict each picture in both ways."""
     footprint = predictor.footprint()
     halo = footprint.halo if case.halo is None else case.halo
     plan = Plan(side=SIDE, halo=halo, step=(SIDE - 2 * halo - RAMP) // 32 * 32, scale=1.0)
@@ -90,7 +97,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         for whole, cut in answers
     ]
     return {
-        "settings": [*BRIEFLY, *case.settings],
+        "settings": list(case.settings),
         "reach": footprint.reach,
         "halo": halo,
         "step": plan.step,
@@ -102,11 +109,21 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
 
 
 def trained(case: Case, folder: Path) -> tuple[Predictor, DataFolder]:
+    """Trained now, unless another case was with the same settings."""
     out = folder / f"{case.data}-{'-'.join(case.settings)}".replace("=", "-")
-    settings = [*BRIEFLY, *case.settings]
     if not out.exists():
-        train(SHARED / case.data, settings, out=out)
-    run = Run.open(out)
+        train(SHARED / case.data, case.settings, out=out)
+    return opened(out)
+
+
+def reproduced() -> tuple[Predictor, DataFolder]:
+    """A run that sees tiles at half their size, seeing them at all of it."""
+    predictor, described = opened(RUNS / REPRODUCED)
+    return predictor.at_scale(2), described
+
+
+def opened(path: Path) -> tuple[Predictor, DataFolder]:
+    run = Run.open(path)
     return Predictor.load(run, device="cpu"), run.folder()
 
 

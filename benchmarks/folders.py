@@ -2,6 +2,8 @@
 
 python benchmarks/folders.py [NAME ...]
 python benchmarks/folders.py carvana --budget 15m       recorded as folder-carvana-15m
+python benchmarks/folders.py carvana --ending whole --settings data.image_size=[400,600] epochs=8
+                                                        at the files' own size
 """
 
 import argparse
@@ -28,11 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=FOLDERS, metavar="NAME")
     parser.add_argument("--budget", default=HURRIED)
+    parser.add_argument("--settings", nargs="+", help="in place of a budget")
+    parser.add_argument("--ending", help="of the record's name")
     arguments = parser.parse_args()
-    ending = "" if arguments.budget == HURRIED else f"-{arguments.budget}"
+    settings = arguments.settings or [f"budget={arguments.budget}"]
+    usual = None if arguments.budget == HURRIED else arguments.budget
     for name in arguments.names:
-        run = f"folder-{name}{ending}"
-        figures = train_and_test(run, SHARED / name, f"budget={arguments.budget}")
+        run = "-".join(filter(None, ("folder", name, arguments.ending or usual)))
+        figures = train_and_test(run, SHARED / name, *settings)
         if name in TUNED:
             figures["tuned"] = tune_and_test(run, TUNED[name])
         record(run, figures)

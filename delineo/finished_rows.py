@@ -124,11 +124,12 @@ def _plan(predictor: MaskPredictor) -> Plan:
 
 
 def _fingerprint(predictor: MaskPredictor, raster: Raster) -> str:
-    """Of the scan's file, of the decision, and of what the network answers to noise."""
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, predictor.channels), np.uint8)
+    """Of the scan's file, of the decision, and of what the network answers to noise of its type."""
+    pixel, _ = raster.read(slice(0, 1), slice(0, 1))
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, predictor.channels))
     file = raster.path.stat()
     facts: list[Any] = [str(raster.path.resolve()), file.st_size, file.st_mtime_ns]
     facts += [predictor.scale, predictor.image_size, predictor.decision.model_dump(mode="json")]
-    digest = hashlib.sha256(predictor.probabilities(noise).tobytes())
+    digest = hashlib.sha256(predictor.probabilities(noise.astype(pixel.dtype)).tobytes())
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()

@@ -147,8 +147,8 @@ def _predict_row(
     for place, block in blend(row, columns, windows.answer, above, below):
         found = np.where(windows.valid, block, np.float32(0))
         own = _blanked(decide(found, windows.thresholds), windows.valid)
-        whole = len(own) == parts.layers
-        mask[:, :, place[1]] = own if whole else _blanked(ranked(found), windows.valid)
+        ranking = len(own) < parts.layers  # of exclusive classes whose regions will be cleaned
+        mask[:, :, place[1]] = _blanked(ranked(found), windows.valid) if ranking else own
         sums += sum_probabilities(own, found, windows.thresholds.task)
         if parts.confident:
             together = np.concatenate([top, found.reshape(len(found), -1)], axis=1)

@@ -23,7 +23,7 @@ from delineo.data import raster_masks, rasters
 from delineo.data.images import read_image
 from delineo.data.rasters import is_scan, open_raster
 from delineo.data.samples import Task
-from delineo.data.sizing import Scale
+from delineo.data.sizing import Scale, refuse_depth
 from delineo.decision import Decision
 from delineo.errors import ConfigError, DataError
 from delineo.outputs import predict_files
@@ -103,6 +103,24 @@ def test_a_mask_in_windows_is_that_of_the_whole(
     predict_scan(Channels(task), save(tmp_path / "scan.tif", image), [target])
     assert np.array_equal(read(target), expected(image, task))
     assert [file.name for file in target.parent.iterdir()] == ["mask.tif"]
+
+
+class Deep(Channels):
+    """Was trained on 16-bit images."""
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        refuse_depth(image, ("uint16",))
+        return super().probabilities(image)
+
+
+@pytest.mark.usefixtures("in_windows")
+def test_16_bit_scans_are_predicted_by_models_of_16_bit_images(tmp_path: Path) -> None:
+    image, target = picture(90, 70, dtype=np.uint16), tmp_path / "mask.tif"
+    predict_scan(Deep(), save(tmp_path / "scan.tif", image), [target])
+    assert np.array_equal(read(target), expected(image))
+    shallow = save(tmp_path / "shallow.tif", picture(90, 70))
+    with pytest.raises(DataError, match="8-bit pixels, the model was trained on 16-bit"):
+        predict_scan(Deep(), shallow, [tmp_path / "other.tif"])
 
 
 @pytest.mark.usefixtures("in_windows")

@@ -112,7 +112,7 @@ def _add_flat(
     coarse: Float[Tensor, "batch classes height width"],
 ) -> Float[Tensor, "batch classes height width"]:
     """Their sum. OpenVINO keeps channels innermost and, unless they are taken flat, adds maps of
-    one class number by number, which takes a seventh of the time of the whole network.
+    one class number by number, which takes an eighth of the time of the whole network.
     """
     return (fine.flatten(1) + coarse.flatten(1)).view(coarse.shape)
 

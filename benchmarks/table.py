@@ -106,7 +106,7 @@ def _prediction_lines(results: dict[str, Any]) -> list[str]:
         share = results["pipeline"]["figures"]["share_added"]["delineo predict"]
         lines.append(
             "| reading and writing files, beyond the model's time (0.5 million pixels each) "
-            f"| {100 * share:.0f} % | hidden | {_letter(results['pipeline'])} |"
+            f"| {100 * share:.1f} % | hidden | {_letter(results['pipeline'])} |"
         )
     if "scan-30000" in results:
         letter, scan = _letter(results["scan-30000"]), results["scan-30000"]["figures"]

@@ -79,7 +79,7 @@ def set_up(
             folder,
             Decision.default(folder.task, folder.classes),
         ),
-        validation=ValidationPart(folder, mine, cache_bytes(0.1)),
+        validation=ValidationPart(folder, mine, cache_bytes(0.1), recipe.pixels_per_step()),
         batch_size=recipe.batch_size or 1,
         pace=Pace(),
         progress=progress,

@@ -121,7 +121,7 @@ class Predictor:
 
     def at_once(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
         """`probabilities` of an image (height, width, channels) that fits in memory."""
-        logits = self.logits(self.view(image))
+        logits = self.logits(self.view(image)[None])
         return self.native(logits, (image.shape[0], image.shape[1])).cpu().numpy()
 
     def view(self, image: np.ndarray) -> Shaped[Tensor, "channels height width"]:
@@ -133,10 +133,10 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(
-        self, view: Shaped[Tensor, "channels height width"]
-    ) -> Float[Tensor, "1 classes height width"]:
-        """The network's answer to one scaled image, float32."""
-        inputs = normalize(view[None], self.mean, self.std)
+        self, views: Shaped[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        """The network's answers to scaled images, float32."""
+        inputs = normalize(views, self.mean, self.std)
         with self.autocast():
             return self.network(inputs.contiguous(memory_format=torch.channels_last)).float()
 

@@ -75,6 +75,11 @@ class Recipe(Config):
         assert self.epoch_size and self.batch_size
         return -(-self.epoch_size // self.batch_size)
 
+    def pixels_per_step(self) -> int:
+        """Of a planned recipe: the area of a batch's windows."""
+        assert self.data.image_size and self.batch_size
+        return self.batch_size * self.data.image_size[0] * self.data.image_size[1]
+
     def total_steps(self) -> int:
         """Of a planned recipe."""
         assert self.epochs

@@ -16,7 +16,7 @@ from .losses import build_loss
 from .planning import Timing
 from .prediction import ModelFactory, Predictor, build_network
 from .recipe import Recipe
-from .validation import ValidationPart, validate_image
+from .validation import ValidationPart, look_at
 
 WARM_UP, TIMED = 2, 4
 VALIDATION_IMAGES = 3
@@ -93,12 +93,12 @@ def _time_validation(
     network: nn.Module, predictor: Predictor, recipe: Recipe, folder: DataFolder
 ) -> float:
     """Seconds per image that is in memory already."""
-    part = ValidationPart(folder, folder.part("train")[:VALIDATION_IMAGES], cache_bytes=2**30)
+    samples = folder.part("train")[:VALIDATION_IMAGES]
+    part = ValidationPart(folder, samples, 2**30, recipe.pixels_per_step())
     loss_function = build_loss(recipe.loss, folder.task)
 
     def look() -> None:
-        for index in range(len(part.samples)):
-            validate_image(predictor, part, index, loss_function)
+        look_at(predictor, part, loss_function)
 
     return _least_seconds(look, 1, 2) / len(part.samples)
 

@@ -45,7 +45,7 @@ class ValidationImages:
         pair = self._cache.get(index)
         if pair is None:
             image, mask = read_pair(self.folder, self.samples[index])
-            logits = self.predictor.logits(self.predictor.view(image)).cpu()
+            logits = self.predictor.logits(self.predictor.view(image)[None]).cpu()
             pair = logits, torch.from_numpy(mask)
             self.mask_pixels[index] = mask.shape[-2] * mask.shape[-1]
             self._sizes[index] = image.shape[0], image.shape[1]

@@ -1,37 +1,58 @@
 """validate(): the score during training, at the masks' native size; the watch for collapse."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from .data.dataset import Cache, read_pair
 from .data.samples import DataFolder, Sample, Task
 from .data.scaling import resize_mask, size_of
-from .decision import decide
 from .losses import LossFunction
 from .metrics import Counts, count, score, tabulate
 from .prediction import Predictor
+
+ViewAndMask = tuple[Tensor, Tensor]
 
 VANISHED = 0.02  # predicted on a smaller part than this of its true area, a class is lost
 
 
 class ValidationPart:
-    """The validation samples of one process, kept in memory while there is room."""
+    """The validation samples of one process, kept in memory while there is room.
 
-    def __init__(self, folder: DataFolder, samples: tuple[Sample, ...], cache_bytes: int) -> None:
-        self.folder, self.samples = folder, samples
+    `batch_pixels` is how many pixels the network may look at at once, as in a step of training.
+    """
+
+    def __init__(
+        self, folder: DataFolder, samples: tuple[Sample, ...], cache_bytes: int, batch_pixels: int
+    ) -> None:
+        self.folder, self.samples, self.batch_pixels = folder, samples, batch_pixels
         self._cache = Cache(cache_bytes)
 
-    def view_and_mask(self, index: int, predictor: Predictor) -> tuple[Tensor, Tensor]:
+    def batches(self, predictor: Predictor) -> Iterator[list[ViewAndMask]]:
+        """All samples in their order; neighbours whose views are of one size come together."""
+        batch: list[ViewAndMask] = []
+        for index in range(len(self.samples)):
+            view, mask = self.view_and_mask(index, predictor)
+            full = (len(batch) + 1) * view[0].numel() > self.batch_pixels
+            if batch and (full or view.shape != batch[0][0].shape):
+                yield batch
+                batch = []
+            batch.append((view, mask))
+        if batch:
+            yield batch
+
+    def view_and_mask(self, index: int, predictor: Predictor) -> ViewAndMask:
         """What the network sees of an image, and the mask at its native size."""
         pair = self._cache.get(index)
         if pair is None:
             image, mask = read_pair(self.folder, self.samples[index])
-            pair = predictor.view(image), torch.from_numpy(mask)
+            pair = predictor.view(image).cpu(), torch.from_numpy(mask)
             self._cache.put(index, pair)
         return pair
 
@@ -86,26 +107,43 @@ class Validation:
 def validate(
     predictor: Predictor, part: ValidationPart, loss_function: LossFunction, fabric: Fabric
 ) -> Validation:
-    """Score every validation image once, each process its own share."""
+    """Score every validation image once, by the default decision; each process its own share."""
+    return summarize(predictor, *_gather(*look_at(predictor, part, loss_function), fabric))
+
+
+def look_at(
+    predictor: Predictor, part: ValidationPart, loss_function: LossFunction
+) -> tuple[list[float], list[Counts]]:
+    """Of each of this process's images the loss, at the network's size, and the counts."""
     losses, counts = [], []
-    for index in range(len(part.samples)):
-        loss, image_counts = validate_image(predictor, part, index, loss_function)
-        losses.append(loss)
-        counts.append(image_counts)
-    return summarize(predictor, *_gather(losses, counts, fabric))
+    for batch in part.batches(predictor):
+        views = torch.stack([view for view, _ in batch]).to(predictor.device)
+        logits = predictor.logits(views)
+        for view_logits, (_, mask) in zip(logits.split(1), batch, strict=True):
+            target = resize_mask(mask, size_of(view_logits)).to(predictor.device)
+            losses.append(loss_function(view_logits, target[None]))
+            counts.append(_counts(view_logits, mask, predictor))
+    # fetched at once, since each fetch makes a GPU wait; of few images a process may have none
+    return torch.stack(losses).tolist() if losses else [], counts
 
 
-def validate_image(
-    predictor: Predictor, part: ValidationPart, index: int, loss_function: LossFunction
-) -> tuple[float, Counts]:
-    """Loss at the network's size and counts at the mask's native size."""
-    view, mask = part.view_and_mask(index, predictor)
-    logits = predictor.logits(view)
-    target = resize_mask(mask, size_of(view)).to(logits.device)
-    loss = float(loss_function(logits, target[None]))
-    probabilities = predictor.native(logits, size_of(mask)).cpu().numpy()
-    prediction = decide(probabilities, predictor.decision)
-    return loss, count(prediction, mask.numpy(), len(predictor.classes), predictor.task)
+def _counts(
+    logits: Float[Tensor, "1 classes height width"], mask: Tensor, predictor: Predictor
+) -> Counts:
+    """At the mask's native size."""
+    probabilities = predictor.native(logits, size_of(mask))
+    prediction = default_mask(probabilities, predictor.task).cpu().numpy()
+    return count(prediction, mask.numpy(), len(predictor.classes), predictor.task)
+
+
+def default_mask(
+    probabilities: Float[Tensor, "classes height width"], task: Task
+) -> UInt8[Tensor, "*planes height width"]:
+    """What `decide` gives by default, without a device having to send all probabilities."""
+    if task == "multiclass":
+        return probabilities.max(0).indices.to(torch.uint8)
+    layers = (probabilities >= 0.5).to(torch.uint8)
+    return layers[0] if task == "binary" else layers
 
 
 def _gather(

@@ -9,12 +9,12 @@ from lightning_fabric import Fabric
 from PIL import Image
 
 from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sample, Task
-from delineo.decision import Decision
+from delineo.decision import Decision, decide
 from delineo.evaluation import evaluate
 from delineo.losses import LossConfig, build_loss
 from delineo.prediction import Predictor, build_network
 from delineo.recipe import Recipe
-from delineo.validation import Validation, ValidationPart, validate
+from delineo.validation import Validation, ValidationPart, default_mask, validate
 
 CLASSES: dict[Task, tuple[str, ...]] = {
     "binary": ("disc",),
@@ -24,8 +24,9 @@ CLASSES: dict[Task, tuple[str, ...]] = {
 TASKS = list(CLASSES)
 
 
-def folder_of(root: Path, task: Task, count: int = 4) -> DataFolder:
-    """Random images and masks of uneven sizes, some pixels ignored, the first mask empty."""
+def folder_of(root: Path, task: Task, count: int = 4, uneven: int = 3) -> DataFolder:
+    """Random images and masks whose heights differ by `uneven`, some pixels ignored, the first
+    mask empty."""
     random, samples = np.random.default_rng(0), []
 
     def save(name: str, pixels: np.ndarray) -> Path:
@@ -33,7 +34,7 @@ def folder_of(root: Path, task: Task, count: int = 4) -> DataFolder:
         return root / name
 
     for number in range(count):
-        size = 20 + 3 * number, 31
+        size = 20 + uneven * number, 31
         image = save(f"{number}.png", random.integers(0, 256, (*size, 3)))
         values = random.choice([0, 0, 1, 2, 9] if task == "multiclass" else [0, 0, 1, 9], size)
         if task == "multilabel":
@@ -56,8 +57,11 @@ def predictor_of(folder: DataFolder) -> Predictor:
     return Predictor(network, recipe, folder, Decision.default(folder.task, folder.classes))
 
 
-def look(folder: DataFolder, cache: int = 2**30, times: int = 1) -> Validation:
-    predictor, part = predictor_of(folder), ValidationPart(folder, folder.part("val"), cache)
+def look(
+    folder: DataFolder, cache: int = 2**30, times: int = 1, batch_pixels: int = 32 * 32
+) -> Validation:
+    predictor = predictor_of(folder)
+    part = ValidationPart(folder, folder.part("val"), cache, batch_pixels)
     loss, fabric = build_loss(LossConfig(), folder.task), Fabric(accelerator="cpu", devices=1)
     return [validate(predictor, part, loss, fabric) for _ in range(times)][-1]
 
@@ -80,6 +84,36 @@ def test_validation_scores_as_evaluation_does(tmp_path: Path, task: Task) -> Non
 def test_the_cache_changes_nothing(tmp_path: Path, task: Task) -> None:
     folder = folder_of(tmp_path, task)
     assert look(folder, times=2) == look(folder, cache=0) == look(folder, cache=20_000, times=2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_images_of_one_size_are_looked_at_together(tmp_path: Path, task: Task) -> None:
+    folder = folder_of(tmp_path, task, count=5, uneven=0)
+    part, predictor = ValidationPart(folder, folder.part("val"), 0, 1), predictor_of(folder)
+    view = part.view_and_mask(0, predictor)[0]
+    one_by_one, in_pairs = look(folder, batch_pixels=1), view[0].numel() * 2
+    assert [len(batch) for batch in part.batches(predictor)] == [1] * 5
+    part.batch_pixels = in_pairs
+    assert [len(batch) for batch in part.batches(predictor)] == [2, 2, 1]
+    together = look(folder, batch_pixels=in_pairs)
+    assert together.scores == one_by_one.scores
+    assert together.loss == pytest.approx(one_by_one.loss)
+
+
+def test_images_of_different_sizes_are_not(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "binary", uneven=30)
+    part = ValidationPart(folder, folder.part("val"), 0, 10**9)
+    sizes = [len(batch) for batch in part.batches(predictor_of(folder))]
+    assert sizes == [1] * 4
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_default_mask_is_the_default_decision(task: Task) -> None:
+    classes = CLASSES[task]
+    levels = torch.tensor([0.0, 0.25, 0.5, 0.75])  # so few that classes are often alike
+    probabilities = levels[torch.randint(4, (len(classes), 40, 30))]
+    expected = decide(probabilities.numpy(), Decision.default(task, classes))
+    assert np.array_equal(default_mask(probabilities, task).numpy(), expected)
 
 
 @pytest.mark.parametrize("task", TASKS)

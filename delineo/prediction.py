@@ -128,8 +128,9 @@ class Predictor:
         """The image at the size and with the channels that the network looks at."""
         refuse_depth(image, self.trained_on)
         size = scaled_size((image.shape[0], image.shape[1]), self.image_size, self.scale)
-        tensor = to_tensor(match_channels(image, self.channels)).to(self.device)
-        return resize_image(tensor, size)
+        # before it goes to a GPU, which cannot resize uint8 with antialiasing
+        tensor = resize_image(to_tensor(match_channels(image, self.channels)), size)
+        return tensor.to(self.device)
 
     @torch.inference_mode()
     def logits(

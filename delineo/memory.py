@@ -1,5 +1,6 @@
-"""free_bytes(): how much memory this process may still take."""
+"""How much memory this process may still take, of the machine's and of a GPU's."""
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,17 @@ def free_bytes() -> int:
     """Of the machine, or of the container that this runs in where that allows less."""
     containers = [left for group in _GROUPS if (left := _left(*group)) is not None]
     return max(0, min([psutil.virtual_memory().available, *containers]))
+
+
+def bytes_for_networks() -> int:
+    """Where networks work: on a GPU that is in use, into which what they are given comes from the
+    machine's memory, else there.
+    """
+    torch = sys.modules.get("torch")  # slow to import, and without it no GPU is in use
+    if torch is None or not torch.cuda.is_initialized():
+        return free_bytes()
+    kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return min(free_bytes(), torch.cuda.mem_get_info()[0] + kept)
 
 
 def _left(limit: str, statistics: str, taken: str) -> int | None:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from .config import Config
 from .data.sizing import Scale, check_image, scaled_size
-from .memory import free_bytes
+from .memory import bytes_for_networks
 
 STRIDE = 32
 """Pixels of the view: a multiple of how much any network of the package shrinks."""
@@ -93,8 +93,9 @@ def _fits(predictor: Cuttable, image: ndarray) -> bool:
     height, width = scaled_size(size, predictor.image_size, predictor.scale)
     if height * width <= SMALL:
         return True
-    need = 4 * predictor.footprint().values * height * width
-    return need <= min(WHOLE_BYTES, free_bytes() // 2)
+    scale = float(predictor.scale)
+    need = height * width * _per_pixel(predictor.footprint(), scale, len(predictor.classes))
+    return need <= min(WHOLE_BYTES, bytes_for_networks() // 2)
 
 
 class Plan(Config):
@@ -114,16 +115,22 @@ class Plan(Config):
 def plan_windows(footprint: Footprint, scale: float, num_classes: int) -> Plan:
     """The largest windows that take WINDOW_BYTES, or a quarter of the free memory if that is less.
 
-    A window's need is the network's and that of three probabilities per class and pixel of the
-    file. At least two steps of the grid lie between windows, however little memory there is.
+    At least two steps of the grid lie between windows, however little memory there is.
     """
     grid, halo = _grid(scale), footprint.halo
-    per_pixel = 4 * footprint.values + 12 * num_classes / scale**2
-    most = (min(WINDOW_BYTES, free_bytes() // 4) / per_pixel) ** 0.5
+    per_pixel = _per_pixel(footprint, scale, num_classes)
+    most = (min(WINDOW_BYTES, bytes_for_networks() // 4) / per_pixel) ** 0.5
     least = -(-(2 * halo + RAMP + 2 * grid) // grid) * grid
     side = max(least, int(most) // grid * grid)
     step = (side - 2 * halo - RAMP) // grid * grid
     return Plan(side=side, halo=halo, step=step, scale=scale)
+
+
+def _per_pixel(footprint: Footprint, scale: float, num_classes: int) -> float:
+    """Bytes for each pixel of the view: the network's, and those of three probabilities per class
+    and pixel of the file.
+    """
+    return 4 * footprint.values + 12 * num_classes / scale**2
 
 
 def _grid(scale: float) -> int:

@@ -11,7 +11,7 @@ import torch
 
 from delineo import machine, memory
 from delineo.machine import cache_bytes, choose_precision, default_workers, describe_machine
-from delineo.memory import free_bytes
+from delineo.memory import bytes_for_networks, free_bytes
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -97,6 +97,19 @@ def test_without_a_limit_the_machine_is_what_counts(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert free_bytes() == 7
+
+
+@pytest.mark.parametrize(("in_use", "left"), [(False, 1000), (True, 70)])
+def test_a_gpu_in_use_may_have_less_memory_than_the_machine(
+    monkeypatch: pytest.MonkeyPatch, in_use: bool, left: int
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: in_use)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (50, 200))
+    # what PyTorch keeps for its next tensors is as good as free
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 100)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 80)
+    assert bytes_for_networks() == left
 
 
 NEW_PAGES = """

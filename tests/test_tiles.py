@@ -86,7 +86,7 @@ def test_windows_cover_an_axis_and_weigh_one(
 def test_plans_keep_to_memory_and_to_the_grid_of_file_and_view(
     scale: float, free: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiles, "free_bytes", lambda: free)
+    monkeypatch.setattr(tiles, "bytes_for_networks", lambda: free)
     plan = plan_windows(Footprint(reach=900, values=100), scale, 1)
     assert plan.halo == LARGEST_HALO
     assert plan.step % 32 == plan.side % 32 == 0
@@ -192,7 +192,7 @@ def test_images_are_cut_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tiles, "SMALL", 0)
     assert np.array_equal(predictor.probabilities(image), whole)
     assert seen == [(96, 640), (96, 640)]
-    monkeypatch.setattr(tiles, "free_bytes", lambda: 0)
+    monkeypatch.setattr(tiles, "bytes_for_networks", lambda: 0)
     seen.clear()
     tiled = predictor.probabilities(image)
     assert np.allclose(tiled, whole, atol=1e-5)
@@ -201,11 +201,33 @@ def test_images_are_cut_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -
     assert 0 <= tiled.min() <= tiled.max() <= 1
 
 
+def test_windows_are_as_small_as_the_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    footprint = Footprint(reach=20, values=2000)
+    sides = []
+    for free in (2**40, 2**30):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 2**40))
+        sides.append(plan_windows(footprint, 1.0, 1).side)
+    assert sides[1] ** 2 * 4 * 2000 <= 2**28 < sides[0] ** 2 * 4 * 2000
+
+
+def test_many_classes_at_many_pixels_are_no_image_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = predictor_of(scale=0.25)
+    predictor.classes = tuple(f"class {number}" for number in range(200))
+    image = np.zeros((64, 64, 3), np.uint8)
+    monkeypatch.setattr(tiles, "SMALL", 0)
+    maps = 2 * 4 * 200 * 64 * 64  # before and after they are brought to the file's size
+    monkeypatch.setattr(tiles, "bytes_for_networks", lambda: maps)
+    assert not tiles._fits(predictor, image)
+    monkeypatch.setattr(tiles, "bytes_for_networks", lambda: 10 * maps)
+    assert tiles._fits(predictor, image)
+
+
 def test_a_network_that_sees_the_whole_image_is_given_it(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor, image = predictor_of(scale="fit"), smooth_noise(96, 640)
     whole = predictor.probabilities(image)
     monkeypatch.setattr(tiles, "SMALL", 0)
-    monkeypatch.setattr(tiles, "free_bytes", lambda: 0)
+    monkeypatch.setattr(tiles, "bytes_for_networks", lambda: 0)
     assert np.array_equal(predictor.probabilities(image), whole)
 
 

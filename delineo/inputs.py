@@ -1,7 +1,7 @@
 """Which images are meant: files, folders, patterns and lists become one list of images."""
 
 import glob
-import os.path
+import os
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -48,7 +48,7 @@ def _expand(argument: Path | str, out: Path) -> Iterator[Source]:
     if isinstance(argument, str) and argument.startswith("@"):
         yield from _listed(Path(argument[1:]), out)
     elif path.is_dir():
-        yield from _images(path.rglob("*"), path, out)
+        yield from _images(_files_below(path), path, out)
     elif path.exists():
         yield Source(path, Path(path.name))
     elif isinstance(argument, str) and _is_pattern(argument):
@@ -58,6 +58,16 @@ def _expand(argument: Path | str, out: Path) -> Iterator[Source]:
             f"{path} does not exist; give image files, folders of images, patterns in quotes, or "
             "@FILE with a path per line"
         )
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """But for hidden folders. Links to folders are followed, to each of them once."""
+    seen: set[str] = set()
+    for name, below, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(name)
+        below[:] = [] if real in seen else sorted(each for each in below if each[0] != ".")
+        yield from () if real in seen else (Path(name, file) for file in files)
+        seen.add(real)
 
 
 def _images(paths: Iterable[Path], folder: Path, out: Path) -> list[Source]:
@@ -93,7 +103,7 @@ def _matching(pattern: str, out: Path) -> list[Source]:
 
 def _listed(file: Path, out: Path) -> Iterator[Source]:
     """The images, and all in the folders, that a list names."""
-    entries = [file.parent / line for line in _lines(file)]
+    entries = [_entry(file.parent, line) for line in _lines(file)]
     if entries and not any(entry.exists() for entry in entries):
         raise ConfigError(
             f"none of the {len(entries)} paths in {file} exists, such as {entries[0]}; they are "
@@ -102,7 +112,7 @@ def _listed(file: Path, out: Path) -> Iterator[Source]:
     for entry in entries:
         name = _name_below(entry, file.parent)
         if entry.is_dir():
-            inside = _images(entry.rglob("*"), entry, out)
+            inside = _images(_files_below(entry), entry, out)
             yield from (Source(path, name / below) for path, below in inside)
         else:
             yield Source(entry, name)
@@ -117,6 +127,12 @@ def _lines(file: Path) -> list[str]:
     except UnicodeDecodeError:
         raise ConfigError(f"@{file} is no text in UTF-8; @ takes one path per line") from None
     return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def _entry(folder: Path, line: str) -> Path:
+    """Lists that Windows wrote have backslashes between folders."""
+    entry = folder / line
+    return entry if entry.exists() else folder / line.replace("\\", "/")
 
 
 def _name_below(entry: Path, folder: Path) -> Path:

@@ -97,9 +97,10 @@ def name_targets(
     endings = _endings(predictor, wanted)
     times = Counter(source.name for source in sources)
     taken: set[Path] = set()
+    asked: Counter[tuple[Path, str]] = Counter()
     targets = []
     for path, name in sources:
-        stem = _free_stem(out / name.with_suffix(""), path.suffix[1:], endings, taken)
+        stem = _free_stem(out / name.with_suffix(""), path.suffix[1:], endings, taken, asked)
         files = _files(stem, endings)
         taken.update(files)
         if "yolo" in wanted.formats:
@@ -149,11 +150,20 @@ def label_file(stem: Path, out: Path) -> Path:
     return out / "labels" / inner.with_name(f"{inner.name}.txt")
 
 
-def _free_stem(stem: Path, suffix: str, endings: Sequence[str], taken: set[Path]) -> Path:
-    candidate, number = stem, 1
+def _free_stem(
+    stem: Path,
+    suffix: str,
+    endings: Sequence[str],
+    taken: set[Path],
+    asked: Counter[tuple[Path, str]],
+) -> Path:
+    """`asked` counts the names that were taken, so that none is tried again."""
+    candidate = stem
     while taken & set(_files(candidate, endings)):
+        asked[stem, suffix] += 1
+        number = asked[stem, suffix]
         ending = suffix if number == 1 else f"{suffix}_{number}"
-        candidate, number = stem.with_name(f"{stem.name}_{ending}"), number + 1
+        candidate = stem.with_name(f"{stem.name}_{ending}")
     return candidate
 
 

@@ -109,3 +109,25 @@ def test_what_is_named_twice_is_one_image(photos: Path) -> None:
     assert [s.path.as_posix() for s in sources] == ["photos/day/a.png", "photos/a.png"]
     assert [s.name.as_posix() for s in sources] == ["a.png", "a.png"]
     assert len(find_images(["photos/link.png", "photos/a.png"], Path("out"))) == 2
+
+
+def test_links_to_folders_are_followed_and_hidden_folders_are_not(photos: Path) -> None:
+    disk, thumbnails = photos.parent / "disk", photos / ".thumbnails"
+    for folder in (disk, thumbnails):
+        folder.mkdir()
+        (folder / "d.png").touch()
+    (photos / "linked").symlink_to(disk)
+    (photos / "day" / "loop").symlink_to(photos)
+    images = {"a.png", "b.JPG", "day/a.png", "day/night/c.tif", "linked/d.png"}
+    assert set(found("photos").values()) == images
+    (photos.parent / "list.txt").write_text("photos\n")
+    assert set(found("@list.txt").values()) == {f"photos/{name}" for name in images}
+
+
+@pytest.mark.usefixtures("photos")
+def test_lists_that_windows_wrote(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"photos\\day\\a.png\r\nphotos\\day\\night\r\n")
+    paths = ["photos/day/a.png", "photos/day/night/c.tif"]
+    assert found("@list.txt") == {path: path for path in paths}
+    (tmp_path / "photos\\day\\a.png").touch()
+    assert next(iter(found("@list.txt"))) == "photos\\day\\a.png"

@@ -1,5 +1,6 @@
 """What predict leaves on disk: names, values, and what happens to images it cannot read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from delineo import targets
 from delineo.data.palette import class_color
 from delineo.data.samples import DataFolder, Encoding, Task
 from delineo.data.submission import Submission, TableForm
 from delineo.decision import Decision
 from delineo.drawing import displayable, draw_classes, draw_overlay, outline
 from delineo.errors import ConfigError
-from delineo.inputs import find_images
+from delineo.inputs import Source, find_images
 from delineo.origins import NOTE
 from delineo.outputs import predict_files
 from delineo.prediction import Predictor
@@ -201,6 +203,21 @@ def test_equal_stems_are_told_apart(tmp_path: Path) -> None:
     assert found[3:] == ["b", "a_jpg", "b_jpg"]
     thrice = names([save(tmp_path / folder / "b.jpg") for folder in ("one", "two", "three")])
     assert thrice == ["b", "b_jpg", "b_jpg_2"]
+
+
+def test_thousands_of_equal_names_need_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def files(stem: Path, endings: Sequence[str]) -> tuple[Path, ...]:
+        tried.append(stem)
+        return (stem.with_name(f"{stem.name}{endings[0]}"),)
+
+    monkeypatch.setattr(targets, "_files", files)
+    sources = [Source(Path(f"patient{n}/image.jpg"), Path("image.jpg")) for n in range(2000)]
+    found = name_targets(sources, Path("out"), predictor_of("binary"))
+    assert len({target.stem for target in found}) == 2000
+    assert found[-1].stem.name == "image_jpg_1999"
+    assert len(tried) <= 3 * 2000
 
 
 def test_no_file_of_one_image_is_a_file_of_another(tmp_path: Path) -> None:

@@ -419,6 +419,14 @@ def test_broken_class_list_is_named(tree: Tree) -> None:
         find_layout(root)
 
 
+@pytest.mark.parametrize("row", ["road, paved,1,2,3", "road,1,2"])
+def test_a_row_of_other_columns_is_named(tree: Tree, row: str) -> None:
+    root = tree("images/a.png masks/a.png")
+    (root / "class_dict.csv").write_text(f"name,r,g,b\nsky,4,5,6\n{row}\n")
+    with pytest.raises(DataError, match=r"class_dict.csv does not list classes \(line 3 has other"):
+        find_layout(root)
+
+
 DATASET = """
 images: photos/2024
 masks: drawn
@@ -429,6 +437,12 @@ ignore_value: 7
 group: ^(\\w+)_
 splits: {train: [p_1], val: [q_1], test: []}
 """
+
+
+def test_dataset_yaml_with_the_slashes_of_windows(tree: Tree) -> None:
+    root = tree("photos/2024/p.jpg photos/2023/p.jpg drawn/all/p.png other/p.png")
+    (root / "dataset.yaml").write_bytes(b"images: .\\photos\\2024\r\nmasks: drawn\\all\\\r\n")
+    assert pairs(find_layout(root)) == {"p": "drawn/all/p.png"}
 
 
 def test_dataset_yaml_says_everything(tree: Tree) -> None:

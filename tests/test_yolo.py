@@ -58,8 +58,9 @@ def test_polygons_in_both_orders_of_folders(tiles: Path) -> None:
         assert np.array_equal(read_mask(sample, checkup.folder, (SIDE, SIDE)), expected)
 
 
+@pytest.mark.parametrize("slash", ["/", "\\"])
 @pytest.mark.parametrize("name", ["data.yaml", "dataset.yaml"])
-def test_numbered_names_and_folders_of_any_name(tmp_path: Path, name: str) -> None:
+def test_numbered_names_and_folders_of_any_name(tmp_path: Path, name: str, slash: str) -> None:
     for folder in ("images/first", "images/second"):
         for number in range(2):
             save_image(tmp_path / folder / f"{folder[-1]}{number}.png", number + len(folder))
@@ -67,7 +68,7 @@ def test_numbered_names_and_folders_of_any_name(tmp_path: Path, name: str) -> No
         labels.mkdir(parents=True)
         (labels / f"{folder[-1]}0.txt").write_text(line(5))
     (tmp_path / name).write_text(
-        "path: .\ntrain: images/first\nval: [images/second]\nnames:\n  5: crack\n"
+        f"path: .\ntrain: images{slash}first\nval: [images{slash}second]\nnames:\n  5: crack\n"
     )
     checkup = check_folder(tmp_path)
     assert (checkup.summary["task"], checkup.summary["classes"]) == ("binary", ["crack"])

@@ -261,11 +261,16 @@ def _by_value(names: dict[int, str], path: Path) -> Declared:
 def _read_class_dict(path: Path) -> Declared:
     """name,r,g,b with a header, as the CamVid downloads have it."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [
-            {k.strip().lower(): v.strip() for k, v in row.items()} for row in csv.DictReader(file)
-        ]
+        reader = csv.DictReader(file)
+        rows = [_stripped(row, reader.line_num) for row in reader]
     colors = {(int(row["r"]), int(row["g"]), int(row["b"])): row["name"] for row in rows}
     return _by_color(colors, path)
+
+
+def _stripped(row: Mapping[Any, Any], line: int) -> dict[str, str]:
+    if None in row or None in row.values():
+        raise ValueError(f"line {line} has other columns than the first line")
+    return {key.strip().lower(): value.strip() for key, value in row.items()}
 
 
 def _read_label_colors(path: Path) -> Declared:

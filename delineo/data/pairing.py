@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from ..errors import DataError
 from .declared import Declared
@@ -82,7 +82,8 @@ def _described(names: tuple[str, ...], declared: Declared) -> Folder | None:
     if not declared.images and not declared.masks:
         return describe(names)
     for role, said in (("mask", declared.masks), ("image", declared.images)):
-        above = tuple(part for part in Path(said or "").parts if part != ".")
+        # which takes both kinds of slashes
+        above = tuple(part for part in PureWindowsPath(said or "").parts if part != ".")
         if said and names[: len(above)] == above:
             below = describe(names[len(above) :])
             return replace(below, parts=names, role=role, part=describe(names).part)

@@ -109,15 +109,20 @@ def _class_names(names: Any, path: Path) -> dict[int, str]:
 
 def _folders(content: Mapping[str, Any], root: Path) -> dict[Path, Part]:
     """The folders that data.yaml names for each part, where they are there."""
-    home = root / str(content.get("path") or ".")
+    home = root / _slashed(content.get("path") or ".")
     folders: dict[Path, Part] = {}
     for key, part in _PARTS.items():
         said = content.get(key)
         for name in said if isinstance(said, list) else [said]:
-            inside = str(name).removeprefix("../").removeprefix("./")
+            inside = _slashed(name).removeprefix("../").removeprefix("./")
             places = [place / inside for place in (home, root)]
             folders |= {place.resolve(): part for place in places if name and place.is_dir()}
     return folders
+
+
+def _slashed(path: Any) -> str:
+    """As Windows may have written it, with slashes."""
+    return str(path).replace("\\", "/")
 
 
 def _part(image: Path, said: _Said) -> Part | None:

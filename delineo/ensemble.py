@@ -43,8 +43,8 @@ class Ensemble:
         self.classes, self.channels = first.classes, first.channels
         self.decision = mean_decision([member.decision for member in members])
         self.image_size = max((member.image_size for member in members), key=prod)
-        scales = [member.scale for member in members]
-        self.scale: Scale = "fit" if "fit" in scales else min(float(scale) for scale in scales)
+        self.scale: Scale = _common_scale([member.scale for member in members])
+        """"mixed" where some members look at whole images and others do not."""
 
     def __call__(self, image: np.ndarray) -> UInt8[np.ndarray, "*planes height width"]:
         return decide(self.probabilities(image), self.decision)
@@ -68,9 +68,16 @@ class Ensemble:
         return Footprint(reach=reach, values=ceil(max(needs)))
 
 
+def _common_scale(scales: Sequence[Scale]) -> Scale:
+    """The least, where all are numbers."""
+    if "fit" in scales:
+        return "fit" if all(scale == "fit" for scale in scales) else "mixed"
+    return min(float(scale) for scale in scales)
+
+
 def _larger(scale: Scale, least: Scale) -> float:
     """Pixels of a view per pixel of that at the least scale."""
-    return 1.0 if "fit" in (scale, least) else (float(scale) / float(least)) ** 2
+    return 1.0 if least in ("fit", "mixed") else (float(scale) / float(least)) ** 2
 
 
 def _described(predictor: MaskPredictor) -> str:

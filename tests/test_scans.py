@@ -25,6 +25,7 @@ from delineo.data.rasters import is_scan, open_raster
 from delineo.data.samples import Task
 from delineo.data.sizing import Scale, refuse_depth
 from delineo.decision import Decision
+from delineo.ensemble import Ensemble
 from delineo.errors import ConfigError, DataError
 from delineo.outputs import predict_files
 from delineo.scans import predict_scan
@@ -172,6 +173,17 @@ def test_pixels_without_data_stay_so(
     assert np.array_equal(mask[~empty], expected(image)[~empty])
     if windows:
         assert predictor.calls == 1 + 2  # windows without any data are not looked at
+
+
+@pytest.mark.usefixtures("in_windows")
+def test_runs_of_whole_images_and_of_windows_are_refused_together(tmp_path: Path) -> None:
+    both, target = Ensemble([Channels(scale="fit"), Channels()]), tmp_path / "out/mask.tif"
+    with pytest.raises(DataError, match="predict scans with each kind alone"):
+        predict_scan(both, save(tmp_path / "scan.tif", picture(150, 230)), [target])
+    assert not list(target.parent.iterdir())
+    alike = Ensemble([Channels(scale="fit"), Channels(scale="fit")])
+    predict_scan(alike, tmp_path / "scan.tif", [target])
+    assert target.exists()
 
 
 @pytest.mark.usefixtures("in_windows")

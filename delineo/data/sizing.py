@@ -18,7 +18,8 @@ DEPTHS = {"uint8": "8-bit", "uint16": "16-bit"}
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode "L"
 
 Scale = float | str
-"""Pixels of the network's view per pixel of the file, or "fit": equal area to the image size."""
+"""Pixels of the network's view per pixel of the file, or "fit": equal area to the image size.
+Ensembles of both kinds have "mixed"."""
 
 
 def check_image(image: ndarray) -> ndarray:

@@ -5,6 +5,7 @@ Pictures come upright: the EXIF orientation is applied, to masks as well.
 
 import io
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ _UNREADABLE = (
     OverflowError,
     ZeroDivisionError,
     struct.error,
+    zlib.error,
+    RuntimeError,  # those of imagecodecs, with which tifffile decodes where it is installed
     MemoryError,
     Image.DecompressionBombError,
 )

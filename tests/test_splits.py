@@ -255,3 +255,18 @@ def test_given_parts_are_examined():
         ("split-id-twice", "error", ("b",)),
         ("in-no-part", "warning", ("c",)),
     }
+
+
+def test_each_of_many_ids_is_looked_at_a_few_times() -> None:
+    looks = 0
+
+    class Id(str):
+        def __hash__(self) -> int:
+            nonlocal looks
+            looks += 1
+            return super().__hash__()
+
+    ids = [Id(index) for index in range(1000)]
+    parts = {"train": tuple(ids[:500]), "val": tuple(ids[500:]), "test": ()}
+    assert examine_given(Given(parts, "splits.json"), ids) == []
+    assert 0 < looks < 20 * len(ids)

@@ -211,7 +211,8 @@ def _unclear_orientation(layout: Layout, facts: Mapping[str, Facts]) -> Iterator
             images_where(layout, facts, unclear),
             "Look at one with its mask; if they disagree, save the image without EXIF orientation",
         )
-    clear = [key for key in turned if key not in set(unclear)]
+    said = set(unclear)
+    clear = [key for key in turned if key not in said]
     if clear:
         yield Finding(
             "exif-rotated",

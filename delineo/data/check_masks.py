@@ -219,7 +219,8 @@ def _whole_masks(known: Known) -> Iterator[Finding]:
         )
     if known.inferred.task == "multiclass":
         return
-    empty = [key for key, own in contents.items() if not own.classes and key not in set(ignored)]
+    said = set(ignored)
+    empty = [key for key, own in contents.items() if not own.classes and key not in said]
     if 0 < len(empty) < len(contents):
         yield Finding(
             "empty-mask",

@@ -101,7 +101,7 @@ def _stem(name: str) -> str:
 def examine_given(given: Given, ids: Collection[str]) -> list[Finding]:
     """What is wrong with given parts: ids unknown, in two parts, twice, in none."""
     times = Counter(one for named in given.parts.values() for one in set(named))
-    unknown = tuple(sorted(one for one in times if one not in set(ids)))
+    unknown = tuple(sorted(times.keys() - set(ids)))
     shared = tuple(sorted(one for one, number in times.items() if number > 1))
     unused = tuple(sorted(one for one in ids if one not in times))
     twice = sorted(

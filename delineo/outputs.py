@@ -75,7 +75,7 @@ def predict_files(
     targets = name_targets(find_images(images, out), out, predictor, wanted)
     tables = _tables(predictor, wanted, out, targets)
     with _room_in(out):
-        since = _kept_since(out, resume, origin, targets)
+        since = _kept_since(out, resume, origin, _files_in(out, targets, tables))
     kept = {target for target in targets if since is not None and target.is_finished(since)}
     result.kept = [target.image for target in targets if target in kept]
     todo = [target for target in targets if target not in kept]
@@ -90,15 +90,19 @@ def predict_files(
     return result
 
 
-def _kept_since(
-    out: Path, resume: bool, origin: Origin | None, targets: list[Target]
-) -> int | None:
-    """From when on files in `out` are kept, in nanoseconds; None: they are not."""
+def _files_in(out: Path, targets: list[Target], tables: Iterable[Path]) -> list[Path]:
+    """All that will be written into `out`; a table may be written elsewhere."""
+    whole = [file for file in tables if file.resolve().is_relative_to(out.resolve())]
+    return [*whole, *(file for target in targets for file in target.files)]
+
+
+def _kept_since(out: Path, resume: bool, origin: Origin | None, files: list[Path]) -> int | None:
+    """From when on those files, in `out`, are kept, in nanoseconds; None: they are not."""
     if origin is None:
         return 0 if resume else None
     since = origins.begun(out, origin) if resume else None
     if since is None:
-        origins.begin(out, origin, [file for target in targets for file in target.files])
+        origins.begin(out, origin, files)
     return since
 
 

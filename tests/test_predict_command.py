@@ -198,6 +198,22 @@ def test_drawn_masks_are_not_overwritten(predict: Predict) -> None:
     assert [predict("photos")[0], predict("photos")[0]] == [0, 0]
 
 
+def test_the_description_of_a_data_set_is_not_overwritten(predict: Predict) -> None:
+    photos("a.png")
+    Path("out").mkdir()
+    Path("out/data.yaml").write_text("names: [crack]\n")
+    Path("areas.csv").write_text("")
+    wanted = ("photos", "--format", "yolo", "--table", "areas.csv")
+    code, said = predict(*wanted)
+    assert code == 2
+    assert "out/data.yaml is there already, and predict has not written it" in said.replace(
+        "\n", " "
+    )
+    assert written(Path("out")) == {"data.yaml"}
+    Path("out/data.yaml").unlink()
+    assert [predict(*wanted)[0], predict(*wanted)[0]] == [0, 0]
+
+
 def test_a_run_and_its_exports_are_told_apart_and_paths_do_not_matter(tmp_path: Path) -> None:
     here = Origin(models=(Model(path="a", files={"best.safetensors": "1"}),))
     there = Origin(models=(Model(path="b", files={"best.safetensors": "1"}),))

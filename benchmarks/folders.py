@@ -3,7 +3,8 @@
 python benchmarks/folders.py [NAME ...]
 python benchmarks/folders.py carvana --budget 15m       recorded as folder-carvana-15m
 python benchmarks/folders.py carvana --ending whole --settings data.image_size=[400,600] epochs=8
-                                                        at the files' own size
+                                                        at the files' own size; `larger` is
+                                                        data.image_size=[512,768] epochs=10
 """
 
 import argparse

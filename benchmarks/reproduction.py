@@ -33,6 +33,7 @@ LINES = (
     Line("Carvana", "folder-carvana", DEFAULTS, "per_image.mean_dice", ""),
     Line("Carvana", "folder-carvana-15m", DEFAULTS, "per_image.mean_dice", ""),
     Line("Carvana", "folder-carvana-whole", DEFAULTS, "per_image.mean_dice", ""),
+    Line("Carvana", "folder-carvana-larger", DEFAULTS, "per_image.mean_dice", ""),
     Line("TGS Salt", "reproduce-tgs-unet", "U-Net, 16 to 256", "per_image.mean_iou", NONE),
     Line("TGS Salt", "folder-tgs_salt", DEFAULTS, "per_image.mean_iou", ""),
     Line("PASCAL VOC", "reproduce-voc-unet", "U-Net of three levels", "dataset.mean_iou", NONE),

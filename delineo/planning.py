@@ -23,11 +23,13 @@ SIDES = (96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 448, 512)
 STRIDE = 32  # the deepest downsampling among the models: such sizes need no padding
 
 LOST_DETAIL = 0.92  # masks that keep less than this when scaled are trained on in windows
-ALL_DETAIL = 0.99  # masks that keep this gain more from more windows than from larger ones
+ALL_DETAIL = 0.99  # masks that keep this gain more from more windows, until those are ample
+AMPLE = 2  # times the windows that are needed; edges then gain more from larger ones
 USUAL_SIDE = 256  # pictures themselves gain from this much, whatever the masks need
 ENOUGH_DETAIL = 0.97  # the scale at which windows are cut keeps this
-UNHURRIED_SIDE = 288  # without a budget
-UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest and most windows without a budget
+UNHURRIED_SIDE = 288  # without a budget, unless larger windows are ample in the same time
+UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest and most windows of that side without a budget
+ENLARGED = 1.3  # times the images' own side: edges still gain from that, beyond it is blur
 PASSES = 20  # how often an image should be seen before resolution is worth more
 BINARY_PASSES = 8  # the same for one class, which is learned sooner and lost at its edges
 HURRIED_WINDOWS = (2_000, 8_000)  # as many windows must fit into a budget
@@ -74,8 +76,7 @@ def plan(
         }
     )
     if seconds_left is None:
-        recipe = _with_size(recipe, probe, UNHURRIED_SIDE)
-        return _without_hurry(recipe, len(folder.part("train")))
+        return _without_hurry(recipe, probe, folder)
     trial = _with_batch(_with_size(recipe, probe, UNHURRIED_SIDE), windows=None)
     return _within(recipe, probe, folder, trial, timer(trial, folder), seconds_left)
 
@@ -151,7 +152,8 @@ def _with_size(recipe: Recipe, probe: Probe, side: int) -> Recipe:
     """Settle image_size at about side x side pixels, and the scale, where they are open."""
     data = recipe.data
     if data.image_size is None:
-        largest = max(128.0, float(np.median([(h * w) ** 0.5 for h, w in probe.sizes])) * 1.1)
+        own = float(np.median([(h * w) ** 0.5 for h, w in probe.sizes]))
+        largest = max(128.0, ENLARGED * own)
         data = data.model_copy(update={"image_size": window_size(min(float(side), largest), probe)})
     if data.scale is None and data.image_size is not None:
         data = data.model_copy(update={"scale": _scale(data.image_size, probe)})
@@ -184,11 +186,15 @@ def _with_batch(recipe: Recipe, windows: int | None) -> Recipe:
     return recipe.model_copy(update={"batch_size": batch_size})
 
 
-def _without_hurry(recipe: Recipe, images: int) -> Recipe:
+def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder) -> Recipe:
     """Epochs as the recipe says, else as many as give every image its share."""
-    epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))
+    images = len(folder.part("train"))
     windows = min(max(40 * images, UNHURRIED_WINDOWS[0]), max(UNHURRIED_WINDOWS[1], 8 * images))
-    epochs = recipe.epochs or round(windows / epoch_size)
+    pixels = windows * UNHURRIED_SIDE**2
+    ample = _ample_sides(pixels / _windows_needed(folder))
+    recipe = _with_size(recipe, probe, max(UNHURRIED_SIDE, *ample))
+    epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))
+    epochs = recipe.epochs or round(min(windows, pixels / _area(recipe)) / epoch_size)
     recipe = _with_batch(recipe, epochs * epoch_size)
     return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
 
@@ -206,9 +212,7 @@ def _within(
     reading = min((train + val) * probe.read_seconds, seconds / 4)
     usable = seconds * (1 - RESERVE_SHARE) - reading
     per_pixel = timing.train_window / _area(trial)
-    passes = BINARY_PASSES if folder.task == "binary" else PASSES
-    needed = min(max(passes * train, HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
-    affordable = usable * (1 - VALIDATION_SHARE) / (needed * per_pixel)
+    affordable = usable * (1 - VALIDATION_SHARE) / (_windows_needed(folder) * per_pixel)
     recipe = _with_affordable_size(recipe, probe, affordable)
     view = _view_area(recipe, probe) / _view_area(trial, probe)
     validation = timing.validate_image * val * view
@@ -220,6 +224,12 @@ def _within(
     assert recipe.batch_size is not None
     epoch_size = recipe.epoch_size or _whole_batches(windows / epochs, recipe.batch_size)
     return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
+
+
+def _windows_needed(folder: DataFolder) -> int:
+    """What must fit before larger windows are worth it."""
+    passes = BINARY_PASSES if folder.task == "binary" else PASSES
+    return min(max(passes * len(folder.part("train")), HURRIED_WINDOWS[0]), HURRIED_WINDOWS[1])
 
 
 def _epochs_within(usable: float, validation: float, window: float, epoch_size: int | None) -> int:
@@ -250,15 +260,20 @@ def _view_area(recipe: Recipe, probe: Probe) -> float:
 
 
 def _side(probe: Probe, affordable: float) -> int:
-    """The largest side whose area is affordable, but not more than the masks have use for."""
+    """The side at which masks keep all detail, or more where even ample windows are affordable."""
     sides = [side for side in SIDES if side * side <= affordable] or [SIDES[0]]
-    for side in sides:
-        if (
-            side >= USUAL_SIDE
-            and detail_kept(probe, window_size(float(side), probe), "fit") >= ALL_DETAIL
-        ):
-            return side
-    return sides[-1]
+    enough = next((side for side in sides if _keeps_all_detail(probe, side)), sides[-1])
+    return max(enough, *_ample_sides(affordable))
+
+
+def _ample_sides(affordable: float) -> list[int]:
+    """The sides at which even ample windows are affordable, and the least of all."""
+    return [SIDES[0], *(side for side in SIDES if AMPLE * side * side <= affordable)]
+
+
+def _keeps_all_detail(probe: Probe, side: int) -> bool:
+    size = window_size(float(side), probe)
+    return side >= USUAL_SIDE and detail_kept(probe, size, "fit") >= ALL_DETAIL
 
 
 def _area(recipe: Recipe) -> int:

@@ -173,6 +173,18 @@ def test_more_budget_never_means_smaller_images(plain: DataFolder) -> None:
     assert areas[0] < areas[-1]
 
 
+def test_time_beyond_ample_windows_goes_into_larger_ones(plain: DataFolder) -> None:
+    """A blob keeps all detail at 256 x 256, which then is enough until windows are ample."""
+    needed, enough = 2_000, 256 * 256
+    sides = []
+    for windows in (1.2 * needed, 1.9 * needed, 3 * needed, 6 * needed):
+        recipe = planned(plain, 1.3 * windows * enough * PIXEL)
+        assert recipe.total_steps() * (recipe.batch_size or 0) > 0.9 * min(windows, 2 * needed)
+        sides.append((area(recipe) / enough) ** 0.5)
+    assert sides[:2] == pytest.approx([1, 1], abs=0.1)
+    assert 1.1 < sides[2] < sides[3]
+
+
 def test_a_slower_machine_never_gets_larger_images(plain: DataFolder) -> None:
     areas = [area(planned(plain, 300.0, pixel)) for pixel in (2e-8, 1e-7, 5e-7, 5e-6)]
     assert areas == sorted(areas, reverse=True)
@@ -240,6 +252,17 @@ def test_without_a_budget_nothing_is_timed_and_small_folders_get_more_rounds(
         windows = recipe.total_steps() * (recipe.batch_size or 0)
         assert 8_000 * 0.9 < windows < 41_000
     assert (few.epochs or 0) * (few.epoch_size or 0) / 10 > 100
+
+
+def test_without_a_budget_one_class_gets_larger_windows_in_the_same_time(tmp_path: Path) -> None:
+    """It needs to be seen less often, and is lost at its edges."""
+    pixels = {}
+    for task in ("binary", "multiclass"):
+        folder = folder_of(tmp_path / task, blob(600, 800), task=task, train=420)
+        recipe = planned(folder)
+        pixels[task] = area(recipe) * (recipe.epochs or 0) * (recipe.epoch_size or 0)
+        assert (area(recipe) > 400**2) == (task == "binary")
+    assert pixels["binary"] == pytest.approx(pixels["multiclass"], rel=0.15)
 
 
 def test_epochs_alone_are_rounds_over_all_images(plain: DataFolder) -> None:

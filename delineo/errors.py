@@ -10,6 +10,7 @@ DelineoError
 ├── TrainingError   training had to stop: non-finite loss, out of memory
 │   └── InterruptionError   somebody asked it to stop: all is saved, it can go on
 ├── DiskFullError   what was to be written found no room: nothing is half-written
+├── MemoryFullError a GPU has no room left for an image: what was written before is whole
 └── ShapeError      an array or tensor has the wrong shape
 
 Each message says what was found, what was expected and what to do next.
@@ -54,6 +55,10 @@ class InterruptionError(TrainingError):
 
 class DiskFullError(DelineoError):
     """There was no room for a result. What is on disk is whole."""
+
+
+class MemoryFullError(DelineoError, MemoryError):
+    """A GPU had no memory left for an image. What is on disk is whole."""
 
 
 class ShapeError(DelineoError, ValueError):

@@ -15,7 +15,7 @@ from .data.samples import DataFolder, Task
 from .data.scaling import normalize, resize_image, to_tensor
 from .data.sizing import match_channels, refuse_depth, rescaled, scaled_size
 from .decision import Decision, decide
-from .errors import RunError
+from .errors import MemoryFullError, RunError
 from .machine import choose_precision
 from .models import build_model
 from .models.reach import measure
@@ -121,8 +121,15 @@ class Predictor:
 
     def at_once(self, image: np.ndarray) -> Float[np.ndarray, "classes height width"]:
         """`probabilities` of an image (height, width, channels) that fits in memory."""
-        logits = self.logits(self.view(image)[None])
-        return self.native(logits, (image.shape[0], image.shape[1])).cpu().numpy()
+        height, width = image.shape[:2]
+        try:
+            logits = self.logits(self.view(image)[None])
+            return self.native(logits, (height, width)).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise MemoryFullError(
+                f"the GPU has no memory left for {height} x {width} pixels; end what else works on "
+                "it, or hide it, so that the processor predicts: CUDA_VISIBLE_DEVICES= delineo ..."
+            ) from error
 
     def view(self, image: np.ndarray) -> Shaped[Tensor, "channels height width"]:
         """The image at the size and with the channels that the network looks at."""

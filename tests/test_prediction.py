@@ -15,7 +15,7 @@ import delineo
 from delineo.data.samples import DataFolder, Encoding, Task
 from delineo.data.sizing import scaled_size
 from delineo.decision import Decision, decide
-from delineo.errors import DataError, RunError, ShapeError
+from delineo.errors import DataError, MemoryFullError, RunError, ShapeError
 from delineo.prediction import Predictor, build_network, probabilities_of
 from delineo.recipe import Recipe
 from delineo.run import Run
@@ -154,6 +154,16 @@ def test_images_are_scaled_before_they_go_to_the_device(monkeypatch: pytest.Monk
     predictor.device = torch.device("meta")
     assert predictor.view(noise(64, 64, 3)).device.type == "meta"
     assert scaled == ["cpu"]
+
+
+def test_a_gpu_without_memory_is_told() -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    predictor = predictor_of("binary")
+    predictor.network.register_forward_pre_hook(full)
+    with pytest.raises(MemoryFullError, match="no memory left for 20 x 30 pixels"):
+        predictor(noise(20, 30, 3))
 
 
 def test_nothing_is_learned_from_predicting() -> None:

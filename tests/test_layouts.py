@@ -300,6 +300,12 @@ def test_voc_from_each_level(tree: Tree, below: str) -> None:
     assert [path.name for path in layout.unpaired_images] == ["missing.jpg"]
 
 
+def test_voc_lists_that_windows_wrote(tree: Tree) -> None:
+    root = _voc(tree)
+    (root / VOC / "ImageSets/Segmentation/train.txt").write_bytes(b"\xef\xbb\xbfa\r\n")
+    assert [(s.id, s.part) for s in find_layout(root).samples] == [("a", "train"), ("b", "test")]
+
+
 @pytest.mark.parametrize("masks", ["trainannot", "masks"])
 def test_camvids_void_is_known_by_its_ids(tree: Tree, masks: str) -> None:
     files = f"train/0001TP_006690.png {masks}/0001TP_006690.png "
@@ -385,6 +391,7 @@ def test_broken_table_names_the_line(tree: Tree) -> None:
         ("class_names.txt", "__ignore__\nsky\ncar", ("sky", "car")),
         ("labels.txt", "0: sky\n7: car\n255: void", ("sky", "car")),
         ("class_dict.csv", "name,r,g,b\nsky,1,2,3\ncar,4,5,6\nVoid,0,0,0", ("sky", "car")),
+        ("label_colors.txt", "\ufeff1 2 3\tsky\r\n4 5 6\tcar\r\n", ("sky", "car")),
     ],
 )
 def test_class_lists(tree: Tree, name: str, text: str, classes: tuple[str, ...]) -> None:

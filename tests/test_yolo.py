@@ -118,6 +118,11 @@ def test_trouble_is_named(tiles: Path, text: str, code: str, ending: str) -> Non
     assert label_file(tiles).relative_to(tiles).as_posix() in name and name.endswith(ending)
 
 
+def test_a_label_file_that_windows_wrote(tiles: Path) -> None:
+    label_file(tiles).write_bytes(b"\xef\xbb\xbf" + line(0).encode() + b"\r\n")
+    assert not [one for one in check_folder(tiles).findings if one.code == "bad-outline"]
+
+
 def test_labels_without_an_image(tiles: Path) -> None:
     image = next(tiles.glob("**/train0.jpg"))
     image.unlink()

@@ -275,7 +275,8 @@ def _stripped(row: Mapping[Any, Any], line: int) -> dict[str, str]:
 
 def _read_label_colors(path: Path) -> Declared:
     """`r g b name` per line."""
-    rows = [line.split(maxsplit=3) for line in path.read_text().splitlines() if line.strip()]
+    lines = path.read_text("utf-8-sig").splitlines()
+    rows = [line.split(maxsplit=3) for line in lines if line.strip()]
     return _by_color({(int(r), int(g), int(b)): name.strip() for r, g, b, name in rows}, path)
 
 

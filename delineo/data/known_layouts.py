@@ -92,7 +92,7 @@ def _voc_parts(home: Path, masks: dict[str, Path], official: bool) -> dict[str, 
     lists: dict[str, list[str]] = {}
     for name in ("train", "val", "test"):
         path = home / "ImageSets" / "Segmentation" / f"{name}.txt"
-        lists[name] = path.read_text().split() if path.is_file() else []
+        lists[name] = path.read_text("utf-8-sig").split() if path.is_file() else []
     tests = [id for id in lists["test"] if id in masks]
     held_out: Part = "test" if official and not tests else "val"
     listed: tuple[tuple[Part, list[str]], ...] = (

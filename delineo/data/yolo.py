@@ -135,7 +135,8 @@ def _lines(path: Path, said: _Said, trouble: Trouble) -> list[_Line]:
     if not path.is_file():
         return []
     found = []
-    for number, text in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    for number, text in enumerate(lines, start=1):
         name, words = trouble.place(path, f"line {number}"), text.split()
         if not words:
             continue

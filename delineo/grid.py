@@ -288,10 +288,11 @@ def _train(cell: Cell, progress: Progress) -> None:
     run = cell.run
     for part in PARTS:  # scores of weights that are about to change
         run.evaluation_file(part).unlink(missing_ok=True)
-    begun = run.decision_file.exists()  # the last file that is written before training
-    if not begun:  # what was killed while it made the run has left these
-        run.recipe_file.unlink(missing_ok=True)
-        run.dataset_file.unlink(missing_ok=True)
+    made = (run.dataset_file, run.decision_file, run.recipe_file)
+    begun = all(file.exists() for file in made)
+    if not begun:  # what was killed while it made the run has left some
+        for file in made:
+            file.unlink(missing_ok=True)
     train(cell.recipe, out=run.path, resume=begun, progress=progress)
 
 

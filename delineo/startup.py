@@ -167,10 +167,11 @@ def start_run(
     shares = tuple(class_shares(contents, folder.classes).values())
     recipe = plan(recipe, folder, shares, timer, left)
     run = Run.create(out)
-    write_atomically(run.recipe_file, recipe.to_yaml())
     run.write_dataset(folder, checkup.to_json())
     decision = Decision.default(folder.task, folder.classes)
     write_atomically(run.decision_file, decision.model_dump_json(indent=1))
+    # last: what has a recipe can be resumed
+    write_atomically(run.recipe_file, recipe.to_yaml())
     for finding in checkup.findings:
         run.log(f"{finding.severity}: {finding.text()}")
     return recipe, folder

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import delineo
-from delineo import Predictor, Run, evaluate
+from delineo import Predictor, Run, evaluate, startup
 from delineo.data import dataset
 from delineo.data.dataset import read_pair
 from delineo.data.samples import DataFolder, Sample
-from delineo.errors import ConfigError, DataError, RunError, TrainingError
+from delineo.errors import ConfigError, DataError, NoRunError, RunError, TrainingError
+from delineo.files import write_atomically
 from delineo.pace import Pace
 
 MakeShapes = Callable[..., Path]
@@ -191,6 +192,21 @@ def test_two_processes_train_and_score_every_image_once(data: Path, tmp_path: Pa
 def test_an_existing_run_is_never_overwritten(whole: Path, data: Path) -> None:
     with pytest.raises(RunError, match="--resume"):
         delineo.train(data, TINY, out=whole)
+
+
+def test_a_run_that_was_killed_while_it_was_made_is_none(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, content: bytes | str) -> None:
+        if path.name == "decision.json":
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    monkeypatch.setattr(startup, "write_atomically", write)
+    with pytest.raises(KeyboardInterrupt):
+        delineo.train(data, TINY, out=tmp_path / "run")
+    with pytest.raises(NoRunError, match=r"is not a run: it has no recipe\.yaml"):
+        delineo.train(data, out=tmp_path / "run", resume=True)
 
 
 def test_unknown_keys_name_the_nearest(data: Path, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import IO
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) so that a crash leaves either the old file or the new one.
 
-    The folder of `path` must exist.
+    The folder of `path` must exist. Names of files that are no UTF-8 are written byte by byte.
     """
     with open_atomically(path) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,9 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: p
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_of_files_from_before_unicode_are_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"M\xfcller.jpg")
+    write_atomically(tmp_path / "table.csv", f"{name},1\n")
+    assert (tmp_path / "table.csv").read_bytes() == b"M\xfcller.jpg,1\n"

@@ -68,7 +68,7 @@ ROWS = {
     "camvid-segnet": Row(
         "segnet_camvid.yaml",
         "camvid",
-        small=("model.width=16", "data.image_size=[180,240]", "epochs=12"),
+        small=("model.width=16", "data.image_size=[180,240]"),
     ),
 }
 TUNED = {

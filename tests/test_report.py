@@ -115,7 +115,6 @@ def run(folder: DataFolder, tmp_path: Path) -> Run:
                 "loss": 1.0 / number,
                 "lr": 0.001,
                 "seconds": 61.0 * number,
-                "images_per_second": 20.0,
                 "val": {"loss": 1.2 / number, "dataset": scores, "per_image": scores},
                 "score": score,
                 "best": True,

@@ -254,7 +254,6 @@ def trained(epochs: Sequence[Record], recipe: Record, task: str) -> dict[str, An
     return {
         "epochs": epochs[-1]["epoch"],
         "seconds": epochs[-1].get("seconds"),
-        "images_per_second": epochs[-1].get("images_per_second"),
         "best_epoch": epochs[kept[-1]]["epoch"] if kept else None,
         "best_score": scores[kept[-1]] if kept else None,
         "late_gain": _late_gain(scores),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from .data.images import read_written_mask, write_mask
 from .data.raster_masks import BLOCK
@@ -15,7 +15,7 @@ from .data.submission import Strips
 from .errors import DataError
 from .pipeline import in_thread
 from .runtime import MaskPredictor
-from .targets import Target, mask_files
+from .targets import Target, class_files, mask_files
 
 _NOTE = "mean_probability"
 
@@ -50,6 +50,15 @@ def write_masks(
         write_mask(files[0], mask, notes={_NOTE: json.dumps(certainty)})
 
 
+def write_class_masks(
+    predictor: MaskPredictor, stem: Path, mask: UInt8[np.ndarray, "*planes height width"]
+) -> None:
+    """Write STEM_CLASS.png for each class, 0 or 255."""
+    layers = class_layers(mask, len(predictor.classes), predictor.task)
+    for file, layer in zip(class_files(stem, predictor), layers, strict=True):
+        write_mask(file, layer.astype(np.uint8) * 255)
+
+
 def mean_probabilities(
     mask: UInt8[np.ndarray, "*planes height width"],
     maps: Float[np.ndarray, "classes height width"],
@@ -65,13 +74,17 @@ def sum_probabilities(
     task: Task,
 ) -> Float[np.ndarray, "classes 2"]:
     """The sum of each class over the pixels that it has, and their number; sums of parts add up."""
-    planes = mask.reshape(-1, *maps.shape[1:])
-    if task == "multiclass":
-        layers = (planes[0] == index for index in range(len(maps)))
-    else:
-        layers = (plane == 1 for plane in planes)
-    pairs = zip(layers, maps, strict=True)
+    pairs = zip(class_layers(mask, len(maps), task), maps, strict=True)
     return np.array([(own[layer].sum(dtype=np.float64), layer.sum()) for layer, own in pairs])
+
+
+def class_layers(
+    mask: UInt8[np.ndarray, "*planes height width"], num_classes: int, task: Task
+) -> Iterator[Bool[np.ndarray, "height width"]]:
+    """Where the mask has each class, one after the other."""
+    if task == "multiclass":
+        return (mask == index for index in range(num_classes))
+    return (plane == 1 for plane in mask.reshape(-1, *mask.shape[-2:]))
 
 
 def as_means(sums: Float[np.ndarray, "classes 2"]) -> tuple[float | None, ...]:

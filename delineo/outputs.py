@@ -19,12 +19,27 @@ from .drawing import displayable, draw_classes, draw_overlay
 from .errors import DataError, DiskFullError, ShapeError
 from .files import disk_is_full
 from .inputs import find_images
-from .maskfiles import Finished, in_memory, read_finished, read_scan, write_masks
+from .maskfiles import (
+    Finished,
+    in_memory,
+    read_finished,
+    read_scan,
+    write_class_masks,
+    write_masks,
+)
 from .origins import Origin
 from .pipeline import in_thread
 from .progress import NoProgress, Progress
 from .runtime import MaskPredictor
-from .targets import Target, Wanted, all_there, file_names, label_file, name_targets
+from .targets import (
+    Target,
+    Wanted,
+    all_there,
+    file_names,
+    label_file,
+    name_targets,
+    wants_layers,
+)
 
 TableWriter = Callable[[Path, Iterable[Finished]], None]
 
@@ -196,6 +211,8 @@ def _write_files(predictor: MaskPredictor, job: _Job, out: Path, wanted: Wanted)
         write_image(_named(stem, "overlay"), draw_overlay(displayable(image), mask))
     if wanted.class_overlays:
         write_image(_named(stem, "classes"), _each_class(predictor, image, mask))
+    if wants_layers(wanted, predictor):
+        write_class_masks(predictor, stem, mask)
     if wanted.probabilities:
         for name, values in zip(file_names(predictor.classes), maps, strict=True):
             write_probabilities(_named(stem, f"probability_{name}"), values)

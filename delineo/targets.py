@@ -25,6 +25,8 @@ class Wanted:
     """STEM_overlay.png: the image with its mask drawn on it."""
     class_overlays: bool = False
     """STEM_classes.png: the image once per class, each with that class alone."""
+    class_masks: bool = False
+    """STEM_CLASS.png: 0 or 255 for one class; masks of classes that overlap are that anyway."""
     probabilities: bool = False
     """STEM_probability_CLASS.png: 16-bit, 65535 for 1."""
     rle: TableForm | None = None
@@ -40,6 +42,7 @@ class Wanted:
         asked = {
             "--overlay": self.overlay,
             "--class-overlays": self.class_overlays,
+            "--class-masks": self.class_masks,
             "--probabilities": self.probabilities,
         }
         return tuple(option for option, wanted in asked.items() if wanted)
@@ -121,14 +124,30 @@ def _endings(predictor: MaskPredictor, wanted: Wanted) -> list[str]:
     maps = [f"_probability_{name}.png" for name in file_names(predictor.classes)]
     drawn = zip(_PICTURES, (wanted.overlay, wanted.class_overlays), strict=True)
     pictures = [f"{ending}.png" for ending, wanted_too in drawn if wanted_too]
+    layers = _class_endings(predictor) if wants_layers(wanted, predictor) else []
     objects = [".geojson"] if "geojson" in wanted.formats else []
-    return [*pictures, *(maps if wanted.probabilities else []), *objects, *_mask_endings(predictor)]
+    maps = maps if wanted.probabilities else []
+    return [*pictures, *layers, *maps, *objects, *_mask_endings(predictor)]
+
+
+def wants_layers(wanted: Wanted, predictor: MaskPredictor) -> bool:
+    """Whether each class has a file beside the mask."""
+    return wanted.class_masks and predictor.task != "multilabel"
 
 
 def _mask_endings(predictor: MaskPredictor) -> list[str]:
     if predictor.task != "multilabel":
         return [".png"]
+    return _class_endings(predictor)
+
+
+def _class_endings(predictor: MaskPredictor) -> list[str]:
     return [f"_{name}.png" for name in file_names(predictor.classes)]
+
+
+def class_files(stem: Path, predictor: MaskPredictor) -> tuple[Path, ...]:
+    """One for each class."""
+    return _files(stem, _class_endings(predictor))
 
 
 def _scan_files(stem: Path, predictor: MaskPredictor) -> tuple[Path, ...]:

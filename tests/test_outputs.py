@@ -338,6 +338,22 @@ def test_class_overlays_have_a_row_for_each_class(tmp_path: Path, task: Task, ro
     assert len(page) == rows * (24 + 7 + 6) + 12
 
 
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_class_masks_are_a_file_for_each_class(tmp_path: Path, task: Task) -> None:
+    image, out, predictor = save(tmp_path / "a.png"), tmp_path / "out", predictor_of(task)
+    predict_files(predictor, [image], out, Wanted(class_masks=True))
+    files = [f"a_{name}.png" for name in file_names(predictor.classes)]
+    layers = [pixels(out / file) for file in files]
+    assert {int(value) for layer in layers for value in np.unique(layer)} == {0, 255}
+    if task == "binary":
+        assert np.array_equal(layers[0] == 255, pixels(out / "a.png") == 1)
+    elif task == "multiclass":
+        assert np.array_equal(np.argmax(layers, axis=0), pixels(out / "a.png"))
+        assert (np.sum(layers, axis=0, dtype=int) == 255).all()
+    else:
+        assert sorted(file.name for file in out.glob("*.png")) == sorted(files)
+
+
 def test_classes_that_are_called_like_pictures_keep_their_files() -> None:
     assert file_names(["overlay", "classes", "x"]) == ["overlay_0", "classes_1", "x"]
 

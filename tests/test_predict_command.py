@@ -93,9 +93,9 @@ def test_what_a_list_names_wrongly_is_said_at_the_end(predict: Predict) -> None:
 
 
 EVERYTHING = (
-    "--overlay", "--class-overlays", "--probabilities", "--rle", "severstal-joined",
-    "--format", "coco", "--format", "coco-polygons", "--format", "yolo", "--format", "geojson",
-    "--table", "out/areas.csv",
+    "--overlay", "--class-overlays", "--class-masks", "--probabilities",
+    "--rle", "severstal-joined", "--format", "coco", "--format", "coco-polygons",
+    "--format", "yolo", "--format", "geojson", "--table", "out/areas.csv",
 )  # fmt: skip
 
 

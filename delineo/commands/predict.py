@@ -34,6 +34,9 @@ def predict(
         bool,
         typer.Option("--class-overlays", help="Also each image once per class, as one picture."),
     ] = False,
+    class_masks: Annotated[
+        bool, typer.Option("--class-masks", help="Also a mask of 0 and 255 for each class.")
+    ] = False,
     rle: Annotated[
         Literal["severstal", "severstal-joined", "tgs"] | None,
         typer.Option(help="Also submission.csv: run-length codes as that competition wants them."),
@@ -72,7 +75,7 @@ def predict(
     from ..targets import Wanted, as_object_formats
 
     objects = as_object_formats(formats or [])
-    wanted = Wanted(overlay, class_overlays, probabilities, rle, objects, table)
+    wanted = Wanted(overlay, class_overlays, class_masks, probabilities, rle, objects, table)
     runs, images = _runs_and_images(run, images)
     files = [source.path for source in find_images(images, out)]
     with show_progress() as progress:

@@ -1,6 +1,7 @@
 """What a prediction costs: time and peak memory of a run or an export in a process of its own."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,11 +20,12 @@ ROUNDS = 3
 def measure(path: Path, images: Sequence[Path]) -> dict[str, Any]:
     """Median seconds from a decoded image to its mask and peak memory in MB, in a new process.
 
-    `path` is a run, in the precision it predicts with, or an export. Raises RunError where that
-    process fails.
+    `path` is a run, in the precision it predicts with, or an export, which knows no GPU: both are
+    measured without one. Raises RunError where that process fails.
     """
     command = [sys.executable, "-m", "delineo.measuring", str(path), *map(str, images)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    without_gpu = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run(command, capture_output=True, text=True, env=without_gpu)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise RunError(f"the cost of {path} could not be measured: {reason}")

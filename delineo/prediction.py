@@ -135,16 +135,15 @@ class Predictor:
         """The image at the size and with the channels that the network looks at."""
         refuse_depth(image, self.trained_on)
         size = scaled_size((image.shape[0], image.shape[1]), self.image_size, self.scale)
-        # before it goes to a GPU, which cannot resize uint8 with antialiasing
-        tensor = resize_image(to_tensor(match_channels(image, self.channels)), size)
-        return tensor.to(self.device)
+        # not on a GPU, which cannot resize uint8 with antialiasing
+        return resize_image(to_tensor(match_channels(image, self.channels)), size)
 
     @torch.inference_mode()
     def logits(
         self, views: Shaped[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes height width"]:
         """The network's answers to scaled images, float32."""
-        inputs = normalize(views, self.mean, self.std)
+        inputs = normalize(views.to(self.device), self.mean, self.std)
         with self.autocast():
             return self.network(inputs.contiguous(memory_format=torch.channels_last)).float()
 

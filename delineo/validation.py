@@ -52,7 +52,7 @@ class ValidationPart:
         pair = self._cache.get(index)
         if pair is None:
             image, mask = read_pair(self.folder, self.samples[index])
-            pair = predictor.view(image).cpu(), torch.from_numpy(mask)
+            pair = predictor.view(image), torch.from_numpy(mask)
             self._cache.put(index, pair)
         return pair
 
@@ -117,8 +117,7 @@ def look_at(
     """Of each of this process's images the loss, at the network's size, and the counts."""
     losses, counts = [], []
     for batch in part.batches(predictor):
-        views = torch.stack([view for view, _ in batch]).to(predictor.device)
-        logits = predictor.logits(views)
+        logits = predictor.logits(torch.stack([view for view, _ in batch]))
         for view_logits, (_, mask) in zip(logits.split(1), batch, strict=True):
             target = resize_mask(mask, size_of(view_logits)).to(predictor.device)
             losses.append(loss_function(view_logits, target[None]))

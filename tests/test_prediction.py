@@ -142,18 +142,14 @@ def test_the_network_sees_the_planned_size_and_range() -> None:
     assert np.array_equal(predictor(image)[:, [0, 40, 49, 89]], np.tile([0, 0, 1, 1], (60, 1)))
 
 
-def test_images_are_scaled_before_they_go_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_scaled_before_they_go_to_the_device() -> None:
     """PyTorch resizes uint8 with antialiasing on processors alone."""
-    predictor, scaled = predictor_of("binary"), []
-
-    def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-        scaled.append(image.device.type)
-        return image[:, : size[0], : size[1]]
-
-    monkeypatch.setattr(delineo.prediction, "resize_image", resize)
-    predictor.device = torch.device("meta")
-    assert predictor.view(noise(64, 64, 3)).device.type == "meta"
-    assert scaled == ["cpu"]
+    predictor, device = predictor_of("binary"), torch.device("meta")
+    predictor.device, predictor.network = device, predictor.network.to(device)
+    predictor.mean, predictor.std = predictor.mean.to(device), predictor.std.to(device)
+    view = predictor.view(noise(64, 64, 3))
+    assert view.device.type == "cpu"
+    assert predictor.logits(view[None]).device.type == "meta"
 
 
 def test_a_gpu_without_memory_is_told() -> None:

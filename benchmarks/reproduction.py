@@ -52,6 +52,7 @@ LINES = (
         "",
     ),
     Line("PH2", "ph2-unhurried", DEFAULTS, "per_image.mean_iou", ""),
+    Line("PH2", "folder-ph2-open", DEFAULTS, "per_image.mean_iou", ""),
     Line(
         "CamVid",
         "reproduce-camvid-segnet",

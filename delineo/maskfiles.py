@@ -82,9 +82,10 @@ def class_layers(
     mask: UInt8[np.ndarray, "*planes height width"], num_classes: int, task: Task
 ) -> Iterator[Bool[np.ndarray, "height width"]]:
     """Where the mask has each class, one after the other."""
+    planes = mask.reshape(-1, *mask.shape[-2:])
     if task == "multiclass":
-        return (mask == index for index in range(num_classes))
-    return (plane == 1 for plane in mask.reshape(-1, *mask.shape[-2:]))
+        return (planes[0] == index for index in range(num_classes))
+    return (plane == 1 for plane in planes)
 
 
 def as_means(sums: Float[np.ndarray, "classes 2"]) -> tuple[float | None, ...]:

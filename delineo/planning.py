@@ -192,7 +192,7 @@ def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder) -> Recipe:
     windows = min(max(40 * images, UNHURRIED_WINDOWS[0]), max(UNHURRIED_WINDOWS[1], 8 * images))
     pixels = windows * UNHURRIED_SIDE**2
     ample = _ample_sides(pixels / _windows_needed(folder))
-    recipe = _with_size(recipe, probe, max(UNHURRIED_SIDE, *ample))
+    recipe = _with_size(recipe, probe, max([UNHURRIED_SIDE, *ample]))
     epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))
     epochs = recipe.epochs or round(min(windows, pixels / _area(recipe)) / epoch_size)
     recipe = _with_batch(recipe, epochs * epoch_size)
@@ -263,12 +263,12 @@ def _side(probe: Probe, affordable: float) -> int:
     """The side at which masks keep all detail, or more where even ample windows are affordable."""
     sides = [side for side in SIDES if side * side <= affordable] or [SIDES[0]]
     enough = next((side for side in sides if _keeps_all_detail(probe, side)), sides[-1])
-    return max(enough, *_ample_sides(affordable))
+    return max([enough, *_ample_sides(affordable)])
 
 
 def _ample_sides(affordable: float) -> list[int]:
-    """The sides at which even ample windows are affordable, and the least of all."""
-    return [SIDES[0], *(side for side in SIDES if AMPLE * side * side <= affordable)]
+    """The sides at which even ample windows are affordable."""
+    return [side for side in SIDES if AMPLE * side * side <= affordable]
 
 
 def _keeps_all_detail(probe: Probe, side: int) -> bool:

@@ -51,7 +51,7 @@ def coco(
     return {"images": listed, "categories": named, "annotations": annotations}
 
 
-def run_commands(folder: Path, run: Path) -> None:
+def assert_commands_end_well(folder: Path, run: Path) -> None:
     """check, a short train and evaluate end well from the command line."""
     for arguments in (
         ["check", folder],

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotated import SIDE, annotation, coco, corners, run_commands, save_image, square, write_json
+from annotated import (
+    SIDE,
+    annotation,
+    assert_commands_end_well,
+    coco,
+    corners,
+    save_image,
+    square,
+    write_json,
+)
 from PIL import Image
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
@@ -324,6 +333,6 @@ def test_images_annotated_before_exif_turned_them(tmp_path: Path) -> None:
 
 
 def test_from_the_command_line(harbour: Path, tmp_path: Path) -> None:
-    run_commands(harbour, tmp_path / "run")
+    assert_commands_end_well(harbour, tmp_path / "run")
     run = Run.open(tmp_path / "run")
     assert run.folder().classes == ("background", "sail", "hull")

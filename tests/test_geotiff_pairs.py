@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from annotated import SIDE, run_commands
+from annotated import SIDE, assert_commands_end_well
 from PIL import Image
 from rasterio.transform import from_origin
 
@@ -244,4 +244,4 @@ def test_a_tif_that_is_none_is_read_as_what_it_is(fields: Path) -> None:
 
 
 def test_from_the_command_line(fields: Path, tmp_path: Path) -> None:
-    run_commands(fields, tmp_path / "run")
+    assert_commands_end_well(fields, tmp_path / "run")

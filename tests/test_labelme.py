@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotated import SIDE, run_commands, save_image, square, write_json
+from annotated import SIDE, assert_commands_end_well, save_image, square, write_json
 
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
@@ -151,4 +151,4 @@ def test_two_files_for_one_image(leaves: Path) -> None:
 
 
 def test_from_the_command_line(leaves: Path, tmp_path: Path) -> None:
-    run_commands(leaves, tmp_path / "run")
+    assert_commands_end_well(leaves, tmp_path / "run")

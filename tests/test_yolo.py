@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotated import SIDE, corners, run_commands, save_image, square
+from annotated import SIDE, assert_commands_end_well, corners, save_image, square
 
 from delineo.data.check import Checkup, check_folder
 from delineo.data.encoding import read_mask
@@ -137,4 +137,4 @@ def test_wrong_names(tiles: Path) -> None:
 
 
 def test_from_the_command_line(tiles: Path, tmp_path: Path) -> None:
-    run_commands(tiles, tmp_path / "run")
+    assert_commands_end_well(tiles, tmp_path / "run")

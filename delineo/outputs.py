@@ -32,6 +32,7 @@ from .pipeline import in_thread
 from .progress import NoProgress, Progress
 from .runtime import MaskPredictor
 from .targets import (
+    LONGEST_NAME,
     Target,
     Wanted,
     all_there,
@@ -88,6 +89,8 @@ def predict_files(
     """
     progress, result = progress or NoProgress(), Predictions()
     targets = name_targets(find_images(images, out), out, predictor, wanted)
+    result.failed = _unnameable(targets)
+    targets = [target for target in targets if target.image not in result.failed]
     tables = _tables(predictor, wanted, out, targets)
     with _room_in(out):
         since = _kept_since(out, resume, origin, _files_in(out, targets, tables))
@@ -95,7 +98,7 @@ def predict_files(
     result.kept = [target.image for target in targets if target in kept]
     todo = [target for target in targets if target not in kept]
     with _room_in(out):
-        result.failed = _predict(predictor, todo, out, wanted, progress, since)
+        result.failed |= _predict(predictor, todo, out, wanted, progress, since)
     done = [target for target in targets if target.image not in result.failed]
     result.done = [target.image for target in done]
     if done:
@@ -103,6 +106,16 @@ def predict_files(
             _write_table(file, write, predictor, done, progress)
             result.tables.append(file)
     return result
+
+
+def _unnameable(targets: Iterable[Target]) -> dict[Path, str]:
+    """Images whose files would have names that no disk takes, with the reason."""
+    return {
+        target.image: f"its files' names would have {target.longest_name()} bytes and may have "
+        f"{LONGEST_NAME}; give it a shorter name"
+        for target in targets
+        if target.longest_name() > LONGEST_NAME
+    }
 
 
 def _files_in(out: Path, targets: list[Target], tables: Iterable[Path]) -> list[Path]:

@@ -150,6 +150,22 @@ class Run:
                 break
         return records
 
+    def outcome(self) -> dict[str, Any]:
+        """What a training came to, for programs; `best` is the line of the weights that are kept.
+
+        Seconds are those of all sittings. Raises RunError where no epoch is finished.
+        """
+        epochs = self.epochs()
+        if not epochs:
+            raise RunError(f"{self.path} has no weights yet; let train finish an epoch")
+        return {
+            "run": str(self.path),
+            "epochs": len(epochs),
+            "seconds": epochs[-1]["seconds"],
+            "monitor": self.recipe().monitor,
+            "best": next(record for record in reversed(epochs) if record["best"]),
+        }
+
     def forget_epochs_after(self, epoch: int) -> None:
         """Drop the lines of epochs that a resumed training will go through again."""
         kept = [record for record in self.epochs() if record["epoch"] <= epoch]

@@ -48,9 +48,18 @@ def load_recipe(source: Path | str | Recipe, overrides: Sequence[str]) -> Recipe
     raise ConfigError(f"{source} is neither a data folder nor a recipe (.yaml); check the path")
 
 
-def resumed_recipe(out: Path, overrides: Sequence[str]) -> Recipe:
-    """The recipe of the run at `out`. Raises ConfigError for overrides that would change it."""
-    recipe = Run.open(out).recipe()
+def resumed_recipe(source: Path | str | Recipe, overrides: Sequence[str], out: Path) -> Recipe:
+    """The recipe of the run at `out`.
+
+    Raises ConfigError for overrides that would change it, and for another data folder.
+    """
+    run = Run.open(out)
+    recipe, data = run.recipe(), run.description().root
+    if not isinstance(source, Recipe) and Path(source).is_dir() and Path(source).resolve() != data:
+        raise ConfigError(
+            f"--resume goes on with the data of {out}, {data}, and not with {source}; give that "
+            "folder, or start a new run with another --out"
+        )
     if recipe.override(overrides) != recipe:
         raise ConfigError(
             f"--resume goes on with the settings of {out}, which {' '.join(overrides)} would "

@@ -1,5 +1,6 @@
 """Which files `predict` writes for each image, and where."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from .inputs import Source
 from .runtime import MaskPredictor
 
 ObjectFormat = Literal["coco", "coco-polygons", "yolo", "geojson"]
+
+LONGEST_NAME = 248
+"""Bytes of a file's name: the usual disks take 255, and unfinished scans are longer by seven."""
 
 _PICTURES = ("_overlay", "_classes")
 
@@ -82,6 +86,10 @@ class Target(NamedTuple):
 
     def is_finished(self, since: int) -> bool:
         return all_there(self.files, since)
+
+    def longest_name(self) -> int:
+        """Of its files, in bytes."""
+        return max(len(os.fsencode(file.name)) for file in self.files)
 
 
 def all_there(files: Iterable[Path], since: int) -> bool:

@@ -47,14 +47,14 @@ def train(
     """Train on a data folder or by a recipe, and leave a run directory at `out`.
 
     `overrides` are `key=value` as on the command line. `resume` continues the run at `out` with
-    its own recipe and data; `source` is not looked at.
+    its own recipe and data; a `source` that is another folder is refused.
     `model` makes a network of your own: (in_channels, num_classes) -> module.
 
     Raises ConfigError for impossible settings, DataError where the data has errors, RunError where
     `out` is taken, TrainingError where training cannot go on or was interrupted.
     """
     started, out = time.monotonic(), Path(out)
-    recipe = resumed_recipe(out, overrides) if resume else load_recipe(source, overrides)
+    recipe = resumed_recipe(source, overrides, out) if resume else load_recipe(source, overrides)
     fabric = launch(recipe)
     shown = progress if progress and fabric.is_global_zero else NoProgress()
     prepared: Any = None

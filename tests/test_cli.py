@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import delineo
 from delineo.cli import app
+from delineo.run import Run
 
 
 @pytest.fixture(scope="session")
@@ -190,9 +191,30 @@ def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one short epoch."""
     run = tmp_path_factory.mktemp("runs") / "shapes"
     settings = ["epochs=1", "data.image_size=[64,64]", "model.name=unet", "model.width=4"]
-    code, _, errors = cli("train", shapes, *settings, "--out", run)
+    told = run.with_name("shapes.json")
+    code, _, errors = cli("train", shapes, *settings, "--out", run, "--json", told)
     assert code == 0, errors
     return run
+
+
+def test_train_tells_programs_what_it_came_to(trained: Path):
+    told = json.loads(trained.with_name("shapes.json").read_text())
+    line = json.loads((trained / "metrics.jsonl").read_text())
+    seconds, monitor = line["seconds"], "per_image.mean_iou"
+    assert told == {
+        "run": str(trained), "epochs": 1, "seconds": seconds, "monitor": monitor, "best": line,
+    }  # fmt: skip
+
+
+def test_demo_tells_programs_what_it_came_to(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert cli("evaluate", trained)[0] == 0
+    monkeypatch.setattr("delineo.demo.run_demo", lambda *_, **__: Run(trained))
+    assert cli("demo", "--out", tmp_path, "--json", tmp_path / "demo.json")[0] == 0
+    told = json.loads((tmp_path / "demo.json").read_text())
+    assert told["run"] == str(trained)
+    assert told["test"] == json.loads((trained / "evaluation-test.json").read_text())
 
 
 def test_a_run_is_not_overwritten(shapes: Path, trained: Path):
@@ -256,6 +278,14 @@ def test_predict_of_an_image_that_is_not_there(trained: Path, tmp_path: Path):
     code, _, errors = cli("predict", trained, tmp_path / "none.png", "--out", tmp_path / "masks")
     assert code == 2
     assert "none.png does not exist" in errors
+
+
+def test_runs_come_before_images(trained: Path, shapes: Path, tmp_path: Path):
+    image = shapes / "images" / "disc00.png"
+    code, _, errors = cli("predict", image, trained, "--out", tmp_path / "masks")
+    assert code == 2
+    said = f"error: {image} is neither a run nor an export; those come first, then images"
+    assert said in errors.replace("\n", "")
 
 
 def test_report_is_one_file(trained: Path):

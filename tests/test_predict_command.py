@@ -326,6 +326,17 @@ def test_each_bad_image_gets_a_sentence_and_the_rest_is_done(predict: Predict) -
     assert np.array_equal(pixels(Path("out/z.png")), INDICES)
 
 
+def test_names_that_no_disk_takes(predict: Predict) -> None:
+    folder = photos("a.png", f"{'n' * 244}.png", f"{'ü' * 120}.png")
+    for more in ((), ("--resume",)):
+        code, said = predict(folder, "--overlay", *more)
+        assert code == 1
+        assert "files' names would have 256 bytes and may have 248" in said.replace("\n", " ")
+        assert "files' names would have 252 bytes and may have 248" in said.replace("\n", " ")
+        assert written(Path("out")) == {"a.png", "a_overlay.png"}
+    assert predict(folder)[0] == 0
+
+
 def test_nothing_readable_leaves_no_table(predict: Predict) -> None:
     Path("photos").mkdir()
     (Path("photos") / "a.png").write_text("no image")

@@ -88,6 +88,11 @@ def test_a_resumed_training_takes_no_other_settings(whole: Path, data: Path) -> 
         delineo.train(data, ["epochs=9"], out=whole, resume=True)
 
 
+def test_a_resumed_training_takes_no_other_data(whole: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{data.resolve()}, and not with {tmp_path}"):
+        delineo.train(tmp_path, TINY, out=whole, resume=True)
+
+
 def test_the_same_command_resumes(whole: Path, data: Path) -> None:
     run = delineo.train(data, TINY, out=whole, resume=True)
     assert run.path == whole

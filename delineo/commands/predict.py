@@ -90,8 +90,10 @@ def predict(
 
 def _runs_and_images(run: Path, rest: list[str]) -> tuple[list[Path], list[str]]:
     """Runs come first; what follows the last of them are images."""
-    from ..forms import leading_models
+    from ..forms import is_model, leading_models
 
+    if not is_model(run) and any(is_model(Path(each)) for each in rest):
+        raise ConfigError(f"{run} is neither a run nor an export; those come first, then images")
     runs = [run, *leading_models(rest)]
     images = rest[len(runs) - 1 :]
     if not images:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .console import print_text
+from .console import print_text, write_json
+from .options import JsonFile
 
 EPILOG = (
     "Settings most people change: budget=5m  epochs=30  batch_size=16  seed=7  "
@@ -23,6 +24,7 @@ def train(
         list[str] | None, typer.Argument(metavar="key=value", help="Settings to change.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Train a model; the best weights by validation score are kept."""
     from ..progress import show_progress
@@ -30,4 +32,5 @@ def train(
 
     with show_progress() as progress:
         run = train(source, settings or [], out=out, resume=resume, progress=progress)
+    write_json(json_file, run.outcome())
     print_text(f"trained: {run.path}\nnext: delineo evaluate {run.path}")

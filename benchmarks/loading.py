@@ -15,6 +15,7 @@ from statistics import median
 from common import SHARED, record
 
 from delineo.data.dataset import Batch
+from delineo.footprint import most_pixels
 from delineo.job import Job, make_batches, set_up
 from delineo.run import Run
 from delineo.startup import launch, load_recipe, start_run
@@ -33,7 +34,8 @@ def prepare() -> tuple[Job, State]:
     fabric = launch(recipe)
     out, started = Path(tempfile.mkdtemp()) / "run", time.monotonic()
     timer = partial(time_steps, fabric=fabric, model=None)
-    recipe, folder = start_run(recipe, out, timer, started, NoProgress())
+    footprint = partial(most_pixels, device=fabric.device, model=None)
+    recipe, folder = start_run(recipe, out, timer, footprint, started, NoProgress())
     return set_up(fabric, recipe, folder, Run(out), None, NoProgress(), started)
 
 

@@ -4,6 +4,7 @@ Nothing looks at validation or test images: sizes, values and masks of some trai
 few timed steps are all there is to plan from.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ PASSES = 20  # how often an image should be seen before resolution is worth more
 BINARY_PASSES = 8  # the same for one class, which is learned sooner and lost at its edges
 HURRIED_WINDOWS = (2_000, 8_000)  # as many windows must fit into a budget
 FEW_STEPS = 1000  # below this, smaller batches are worth their noise
+LEAST_BATCH = 2  # however short memory is: batch norm wants more than one
 MOST_WEIGHT = 10.0  # of a rare class over the most frequent
 MOST_LAYER_WEIGHT = 4.0  # of a pixel where a rare layer is true over one where it is not
 LEAST_WINDOW_SIDE = 144  # of windows that are cut: smaller ones do not show what a thing lies in
@@ -61,11 +63,13 @@ def plan(
     class_shares: tuple[float, ...],
     timer: Timer,
     seconds_left: float | None,
+    most_pixels: float = math.inf,
 ) -> Recipe:
     """The recipe with nothing left open.
 
     `class_shares` are the shares of the training pixels that belong to each class, `seconds_left`
-    is what remains of the budget.
+    is what remains of the budget, and `most_pixels` how many the windows of a batch may have
+    together.
     """
     probe = take_probe(folder)
     recipe = recipe.model_copy(
@@ -76,9 +80,10 @@ def plan(
         }
     )
     if seconds_left is None:
-        return _without_hurry(recipe, probe, folder)
-    trial = _with_batch(_with_size(recipe, probe, UNHURRIED_SIDE), windows=None)
-    return _within(recipe, probe, folder, trial, timer(trial, folder), seconds_left)
+        return _without_hurry(recipe, probe, folder, most_pixels)
+    trial = _with_batch(_with_size(recipe, probe, UNHURRIED_SIDE), None, most_pixels)
+    timing = timer(trial, folder)
+    return _within(recipe, probe, folder, trial, timing, seconds_left, most_pixels)
 
 
 def _with_loss(loss: LossConfig, task: Task, class_shares: tuple[float, ...]) -> LossConfig:
@@ -178,15 +183,19 @@ def _scale(image_size: tuple[int, int], probe: Probe) -> str | float:
     return 1.0
 
 
-def _with_batch(recipe: Recipe, windows: int | None) -> Recipe:
-    """The batch size, smaller where few windows would make few steps."""
+def _with_batch(recipe: Recipe, windows: int | None, most_pixels: float) -> Recipe:
+    """The batch size, smaller where few windows would make few steps or memory is short."""
+    if recipe.batch_size is not None:
+        return recipe
     usual = 16 if torch.cuda.is_available() else 8
     few = windows is not None and windows < FEW_STEPS * usual
-    batch_size = recipe.batch_size or (usual // 2 if few else usual)
+    batch_size = usual // 2 if few else usual
+    while batch_size > LEAST_BATCH and batch_size * _area(recipe) > most_pixels:
+        batch_size //= 2
     return recipe.model_copy(update={"batch_size": batch_size})
 
 
-def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder) -> Recipe:
+def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder, most_pixels: float) -> Recipe:
     """Epochs as the recipe says, else as many as give every image its share."""
     images = len(folder.part("train"))
     windows = min(max(40 * images, UNHURRIED_WINDOWS[0]), max(UNHURRIED_WINDOWS[1], 8 * images))
@@ -195,7 +204,7 @@ def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder) -> Recipe:
     recipe = _with_size(recipe, probe, max([UNHURRIED_SIDE, *ample]))
     epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))
     epochs = recipe.epochs or round(min(windows, pixels / _area(recipe)) / epoch_size)
-    recipe = _with_batch(recipe, epochs * epoch_size)
+    recipe = _with_batch(recipe, epochs * epoch_size, most_pixels)
     return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
 
 
@@ -206,6 +215,7 @@ def _within(
     trial: Recipe,
     timing: Timing,
     seconds: float,
+    most_pixels: float,
 ) -> Recipe:
     """Size, batch and epochs that end within `seconds`, from what `trial` took."""
     train, val = len(folder.part("train")), len(folder.part("val"))
@@ -220,7 +230,7 @@ def _within(
     epochs = recipe.epochs or _epochs_within(usable, validation, window, recipe.epoch_size)
     training = max(usable - epochs * validation, usable / 2)
     windows = int(training / window)
-    recipe = _with_batch(recipe, windows)
+    recipe = _with_batch(recipe, windows, most_pixels)
     assert recipe.batch_size is not None
     epoch_size = recipe.epoch_size or _whole_batches(windows / epochs, recipe.batch_size)
     return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})

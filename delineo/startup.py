@@ -17,6 +17,7 @@ from .data.samples import DataFolder
 from .decision import Decision
 from .errors import ConfigError, DataError
 from .files import write_atomically
+from .footprint import Footprint
 from .losses import LossConfig
 from .machine import FABRIC_PRECISION, choose_precision, keep_memory
 from .models import check_start
@@ -157,7 +158,12 @@ def _check_number_of_weights(loss: LossConfig, classes: tuple[str, ...]) -> None
 
 
 def start_run(
-    recipe: Recipe, out: Path, timer: Timer, started: float, progress: Progress
+    recipe: Recipe,
+    out: Path,
+    timer: Timer,
+    footprint: Footprint,
+    started: float,
+    progress: Progress,
 ) -> tuple[Recipe, DataFolder]:
     """Check, plan, and write all that a run holds before its first epoch.
 
@@ -168,13 +174,15 @@ def start_run(
     checkup = check_data(recipe, progress)
     assert checkup.folder is not None
     folder = checkup.folder
+    most_pixels = footprint(recipe, folder)
     spent = time.monotonic() - started
     left = recipe.budget and recipe.budget - spent
     contents = training_contents(checkup, folder)
     loss = balanced(recipe.loss, contents, folder.classes)
     recipe = recipe.model_copy(update={"loss": loss})
     shares = tuple(class_shares(contents, folder.classes).values())
-    recipe = plan(recipe, folder, shares, timer, left)
+    recipe = plan(recipe, folder, shares, timer, left, most_pixels)
+    _tell_of_memory(recipe, most_pixels, progress)
     run = Run.create(out)
     run.write_dataset(folder, checkup.to_json())
     decision = Decision.default(folder.task, folder.classes)
@@ -184,3 +192,16 @@ def start_run(
     for finding in checkup.findings:
         run.log(f"{finding.severity}: {finding.text()}")
     return recipe, folder
+
+
+def _tell_of_memory(recipe: Recipe, most_pixels: float, progress: Progress) -> None:
+    """Say it where steps are likely to take more memory than there is."""
+    assert recipe.batch_size and recipe.data.image_size
+    height, width = recipe.data.image_size
+    times = recipe.batch_size * height * width / most_pixels
+    if times > 1:
+        progress.message(
+            f"warning: steps with batch_size={recipe.batch_size} and windows of {height} x {width} "
+            f"want about {times:.1f} times the memory that is free for them; should the training "
+            "be killed, lower batch_size or data.image_size"
+        )

@@ -16,6 +16,7 @@ from .data.dataset import Batch
 from .data.randomness import derive_seed
 from .data.scaling import normalize
 from .errors import InterruptionError, TrainingError
+from .footprint import most_pixels
 from .job import Job, make_batches, set_up
 from .machine import peak_memory_mb
 from .models import describe_start
@@ -62,7 +63,8 @@ def train(
         prepared = recipe, Run.open(out).folder()
     elif fabric.is_global_zero:
         timer = partial(time_steps, fabric=fabric, model=model)
-        prepared = start_run(recipe, out, timer, started, shown)
+        footprint = partial(most_pixels, device=fabric.device, model=model)
+        prepared = start_run(recipe, out, timer, footprint, started, shown)
     recipe, folder = fabric.broadcast(prepared)
     job, state = set_up(fabric, recipe, folder, Run(out), model, shown, started)
     if resume:

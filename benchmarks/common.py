@@ -31,8 +31,19 @@ def train_and_test(name: str, source: Path | str, *settings: str) -> dict[str, A
     run = RUNS / name
     shutil.rmtree(run, ignore_errors=True)
     seconds = delineo("train", str(source), *settings, "--out", str(run))
+    return {"settings": list(settings), **judge(name), "train_seconds": round(seconds, 1)}
+
+
+def judge(name: str) -> dict[str, Any]:
+    """Score the finished training in runs/NAME on the test part."""
+    run = RUNS / name
     delineo("evaluate", str(run), "--split", "test")
-    return {"settings": list(settings), "train_seconds": round(seconds, 1), **figures_of(run)}
+    return {"train_seconds": seconds_of(run), **figures_of(run)}
+
+
+def seconds_of(run: Path) -> float:
+    """What the training took, as it says itself."""
+    return round(json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["seconds"], 1)
 
 
 def tune_and_test(name: str, score: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ With --full the recipes as they are, for a GPU; without, what two CPU cores can 
 at half the size, and fewer epochs where a row says so. Each row trains into runs/NAME and is
 recorded in benchmarks/results/reproduce-NAME.json; `python benchmarks/reproduction.py` writes the
 tables. The rows of Delineo's defaults are those of benchmarks/folders.py. With --finished nothing
-is trained: the cells of the grid that are there already are recorded.
+is trained: the rows that are there already, and those cells of the grid, are recorded.
 """
 
 import json
@@ -14,7 +14,17 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from common import RESULTS, RUNS, SHARED, delineo, record, train_and_test, tune_and_test
+from common import (
+    RESULTS,
+    RUNS,
+    SHARED,
+    delineo,
+    judge,
+    record,
+    seconds_of,
+    train_and_test,
+    tune_and_test,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ ROWS = {
         "carvana",
         small=("model.width=16", "data.image_size=[160,240]", "optimizer.lr=4e-4", "batch_size=8"),
     ),
-    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt", small=("epochs=4",)),
+    "tgs-unet": Row("unet_tgs_salt.yaml", "tgs_salt"),
     "voc-unet": Row(
         "unet_voc.yaml",
         "voc2012",
@@ -83,38 +93,37 @@ GRID = "ph2_comparison"
 SMALL_GRID = ("model.width=16", "data.image_size=[128,128]")
 
 
-def reproduce(name: str, full: bool) -> None:
-    """Train, judge and record one row."""
+def reproduce(name: str, full: bool, finished: bool) -> None:
+    """Train, unless that is `finished`, judge and record one row."""
     if name == GRID:
-        reproduce_grid(full)
+        reproduce_grid(full, finished)
         return
     row = ROWS[name]
     settings = (f"data.path={SHARED / row.data}", *row.settings, *(() if full else row.small))
-    figures = train_and_test(name, row.recipe, *settings)
+    figures = judge(name) if finished else train_and_test(name, row.recipe, *settings)
     if name in TUNED:
         figures["tuned"] = tune_and_test(name, TUNED[name])
     record_row(name, row.recipe, row.data, (*row.settings, *(() if full else row.small)), figures)
 
 
-def reproduce_grid(full: bool) -> None:
+def reproduce_grid(full: bool, finished: bool) -> None:
     """Train the grid; a second call goes on where the first was stopped."""
     settings = () if full else SMALL_GRID
     data = f"data.path={SHARED / 'ph2'}"
-    delineo("compare", f"{GRID}.yaml", data, *settings, "--out", str(RUNS / GRID))
-    record_grid(full)
+    if not finished:
+        delineo("compare", f"{GRID}.yaml", data, *settings, "--out", str(RUNS / GRID))
+    record_grid(settings)
 
 
-def record_grid(full: bool) -> None:
+def record_grid(settings: tuple[str, ...]) -> None:
     """Record those cells of the grid that are finished, beside those that another call with the
     same settings has recorded.
     """
-    settings = () if full else SMALL_GRID
     cells = sorted(file.parent for file in (RUNS / GRID).glob("*/evaluation-test.json"))
     judged = {cell.name: json.loads((cell / "evaluation-test.json").read_text()) for cell in cells}
     kinds = ("dataset", "per_image", "competition")
     scores = {name: {kind: test[kind] for kind in kinds} for name, test in judged.items()}
-    last = [(cell / "metrics.jsonl").read_text().splitlines()[-1] for cell in cells]
-    seconds = sum(json.loads(line)["seconds"] for line in last)
+    seconds = sum(seconds_of(cell) for cell in cells)
     others = other_cells(settings, scores)
     figures = {
         "train_seconds": round(others["train_seconds"] + seconds, 1),
@@ -157,9 +166,6 @@ def compare_pairs() -> None:
 
 if __name__ == "__main__":
     wanted = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    if "--finished" in sys.argv:
-        record_grid(full="--full" in sys.argv)
-        sys.exit()
     for name in wanted or [*ROWS, GRID]:
-        reproduce(name, full="--full" in sys.argv)
+        reproduce(name, full="--full" in sys.argv, finished="--finished" in sys.argv)
     compare_pairs()

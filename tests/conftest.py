@@ -41,3 +41,9 @@ def make_shapes() -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def shapes(tmp_path: Path, make_shapes: Callable[..., Path]) -> Path:
+    """Forty-eight discs, enough for parts that are not small."""
+    return make_shapes(tmp_path / "data", count=48)

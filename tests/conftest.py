@@ -47,3 +47,17 @@ def make_shapes() -> Callable[..., Path]:
 def shapes(tmp_path: Path, make_shapes: Callable[..., Path]) -> Path:
     """Forty-eight discs, enough for parts that are not small."""
     return make_shapes(tmp_path / "data", count=48)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[str], Path]:
+    """tree("images/a.jpg masks/a.png"): empty files; layouts look at names alone."""
+
+    def make(files: str) -> Path:
+        for name in files.split():
+            path = tmp_path / name.replace("%", " ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return make

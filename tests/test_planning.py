@@ -1,123 +1,18 @@
 """What a recipe leaves open: planned from the data, the machine and the budget."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from plans import PIXEL, area, assert_complete, blob, duration, folder_of, planned, thin
 
 from delineo.data.check import open_folder
-from delineo.data.samples import DataFolder, Encoding, MaskFile, MaskLayers, Sample, Task
+from delineo.data.samples import DataFolder, Task
 from delineo.data.sizing import scaled_size
 from delineo.errors import ConfigError
-from delineo.planning import (
-    LEAST_WINDOW_SIDE,
-    Timer,
-    Timing,
-    class_weights,
-    layer_weights,
-    plan,
-    window_size,
-)
-from delineo.probe import Probe, detail_kept, take_probe
-from delineo.recipe import Recipe
-
-PIXEL = 2e-7  # seconds of training per pixel: 13 ms for a window of 256 x 256
-CLASSES: dict[Task, tuple[str, ...]] = {
-    "binary": ("disc",),
-    "multiclass": ("ground", "tree", "car"),
-    "multilabel": ("hole", "crack"),
-}
-
-
-def blob(height: int, width: int) -> np.ndarray:
-    rows, columns = np.mgrid[:height, :width]
-    return ((rows / height - 0.5) ** 2 + (columns / width - 0.5) ** 2 < 0.1).astype(np.uint8)
-
-
-def folder_of(
-    root: Path,
-    mask: np.ndarray,
-    image: np.ndarray | None = None,
-    task: Task = "binary",
-    train: int = 100,
-    val: int = 20,
-) -> DataFolder:
-    """One image and its mask, many times over."""
-    root.mkdir(exist_ok=True)
-    if image is None:
-        image = np.random.default_rng(0).integers(0, 256, (*mask.shape, 3), np.uint8)
-    Image.fromarray(image).save(root / "image.png", compress_level=0)
-    Image.fromarray(mask).save(root / "mask.png")
-    path = root / "mask.png"
-    source = MaskLayers((path, path)) if task == "multilabel" else MaskFile(path)
-    samples = tuple(Sample(str(i), root / "image.png", source) for i in range(train + val))
-    ids = tuple(sample.id for sample in samples)
-    channels = image.shape[2] if image.ndim == 3 else 1
-    return DataFolder(
-        root, "test", task, CLASSES[task], channels, Encoding(values={0: 0, 1: 1, 2: 2}),
-        samples, {"train": ids[:train], "val": ids[train:]},
-    )  # fmt: skip
-
-
-def timer(pixel: float = PIXEL, validation: float = 0.2) -> Timer:
-    """A machine that takes so long per trained pixel; a validated one costs a share of it."""
-
-    def time(recipe: Recipe, folder: DataFolder) -> Timing:
-        assert recipe.batch_size
-        return Timing(pixel * area(recipe), validation * pixel * view_area(recipe, folder))
-
-    return time
-
-
-def shares_of(folder: DataFolder) -> tuple[float, ...]:
-    """As if every class covered as many pixels as any other."""
-    return (1 / len(folder.classes),) * len(folder.classes)
-
-
-def never(recipe: Recipe, folder: DataFolder) -> Timing:
-    raise AssertionError("without a budget nothing is timed")
-
-
-def planned(
-    folder: DataFolder, seconds: float | None = None, pixel: float = PIXEL, *overrides: str
-) -> Recipe:
-    recipe = Recipe.parse({}, overrides=overrides)
-    clock = never if seconds is None else timer(pixel)
-    return plan(recipe, folder, shares_of(folder), clock, seconds)
-
-
-def area(recipe: Recipe) -> int:
-    assert recipe.data.image_size
-    return recipe.data.image_size[0] * recipe.data.image_size[1]
-
-
-def view_area(recipe: Recipe, folder: DataFolder) -> int:
-    """Pixels that the network sees of an image in validation."""
-    assert recipe.data.image_size and recipe.data.scale
-    with Image.open(folder.samples[0].image) as image:
-        size = image.height, image.width
-    height, width = scaled_size(size, recipe.data.image_size, recipe.data.scale)
-    return height * width
-
-
-def duration(recipe: Recipe, folder: DataFolder, pixel: float = PIXEL) -> float:
-    """What the plan takes by the timer's word."""
-    assert recipe.batch_size and recipe.epochs
-    images = recipe.epochs * len(folder.part("val"))
-    windows = recipe.total_steps() * recipe.batch_size
-    return pixel * (windows * area(recipe) + 0.2 * images * view_area(recipe, folder))
-
-
-def assert_complete(recipe: Recipe) -> None:
-    data = recipe.data
-    assert data.image_size and data.scale and data.mean and data.std
-    assert recipe.epochs and recipe.epoch_size and recipe.batch_size
-    assert recipe.monitor != "auto"
-    Recipe.parse(recipe.model_dump(mode="json"))  # valid, as it will be read from the run
-
+from delineo.planning import LEAST_WINDOW_SIDE, class_weights, layer_weights, window_size
+from delineo.probe import detail_kept, take_probe
 
 BUDGETS = (20.0, 60.0, 300.0, 1200.0, 7200.0)
 
@@ -135,14 +30,6 @@ def test_plans_end_within_the_budget(plain: DataFolder, seconds: float, pixel: f
     assert duration(recipe, plain, pixel) <= seconds
     if pixel * area(recipe) * 1500 < seconds / 3:
         assert duration(recipe, plain, pixel) > 0.6 * seconds, "time is left unused"
-
-
-def thin(root: Path) -> DataFolder:
-    """Lines of two pixels in 600 x 800, which would be lost at 288 x 384."""
-    mask = np.zeros((600, 800), np.uint8)
-    for start in range(50, 550, 99):
-        mask[start : start + 2, 25:750] = 1
-    return folder_of(root, mask)
 
 
 @pytest.mark.parametrize(("seconds", "pixel"), [(120.0, 6e-6), (1200.0, 2e-7)])
@@ -307,25 +194,6 @@ def test_thin_structures_are_trained_on_in_windows(tmp_path: Path) -> None:
     assert planned(folder_of(tmp_path / "thick", blob(600, 800))).data.scale == "fit"
 
 
-def test_detail_that_is_kept_by_hand(tmp_path: Path) -> None:
-    half = np.zeros((64, 64), np.uint8)
-    half[:, 32:] = 1
-    assert detail_kept(take_probe(folder_of(tmp_path / "half", half)), (32, 32), "fit") == 1
-    line = np.zeros((64, 64), np.uint8)
-    line[:, 20:21] = 1
-    assert detail_kept(take_probe(folder_of(tmp_path / "line", line)), (16, 16), "fit") <= 0.5
-    empty = np.zeros((64, 64), np.uint8)
-    assert detail_kept(take_probe(folder_of(tmp_path / "none", empty)), (16, 16), "fit") == 1
-
-
-def test_a_rare_small_layer_counts_as_much_as_a_common_large_one() -> None:
-    large, small = np.zeros((2, 64, 64), np.uint8), np.zeros((2, 64, 64), np.uint8)
-    large[0, :, 32:] = 1
-    small[1, 20, 20] = 1
-    probe = Probe(((64, 64),) * 4, (127.0,), (50.0,), True, (large, large, large, small), 0.0)
-    assert detail_kept(probe, (32, 32), "fit") <= 0.5
-
-
 def test_rare_layers_weigh_more_but_not_without_limit() -> None:
     assert layer_weights((1.0, 0.25, 0.01, 0.0)) == (1.0, 2.0, 4.0, 4.0)
 
@@ -413,22 +281,3 @@ def test_tiny_folders_are_planned(
         assert_complete(recipe)
         assert recipe.total_steps() > 100
         assert recipe.data.scale == "fit"
-
-
-def test_the_probe_sees_every_kind_of_image_and_no_other_part(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, blob(30, 40), train=100, val=5)
-    (tmp_path / "broken.png").write_bytes(b"never read")
-    broken = Sample("broken", tmp_path / "broken.png", MaskFile(tmp_path / "broken.png"))
-    samples = (*folder.samples, broken)
-    splits = {**folder.splits, "val": ("broken",), "test": ("broken",)}
-    folder = replace(folder, samples=samples, splits=splits)
-    assert len(take_probe(folder).sizes) == 24
-
-
-def test_the_probe_reaches_to_the_end(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, blob(30, 40), train=40)
-    Image.fromarray(blob(50, 60)).save(tmp_path / "last-mask.png")
-    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(tmp_path / "last.png")
-    last = Sample("39", tmp_path / "last.png", MaskFile(tmp_path / "last-mask.png"))
-    samples = tuple(last if sample.id == "39" else sample for sample in folder.samples)
-    assert take_probe(replace(folder, samples=samples)).sizes[-1] == (50, 60)

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_docs_tables import leaves, rows, unfold
-from test_report import Page
 from torch import Tensor
 from typer.testing import CliRunner
+from webpage import Page
 
 import delineo
 from delineo import Run, grid, training

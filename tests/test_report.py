@@ -4,16 +4,13 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
+from webpage import Page
 
 from delineo.data.layouts import find_layout
 from delineo.data.samples import DataFolder, Encoding
@@ -23,23 +20,7 @@ from delineo.evaluation import Evaluation
 from delineo.metrics import count
 from delineo.report import write_report
 from delineo.report.cautions import cautions
-from delineo.report.charts import (
-    distribution_chart,
-    loss_chart,
-    reliability_chart,
-    score_chart,
-    threshold_chart,
-)
-from delineo.report.facts import choose_examples, competition_rows, confusion, headline
-from delineo.report.pictures import (
-    CONFUSED,
-    CORRECT,
-    EXTRA,
-    MISSED,
-    class_colors,
-    data_uri,
-    painted_errors,
-)
+from delineo.report.facts import headline
 from delineo.run import Run
 
 NUM_TEST = 10
@@ -139,37 +120,6 @@ def evaluate(run: Run, folder: DataFolder, part: str = "test") -> dict[str, Any]
     return record
 
 
-class Page(HTMLParser):
-    """What a browser would fetch from a page, what stays open in it, and its text."""
-
-    VOID = frozenset({"meta", "img", "br", "path", "use"})
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(page.read_text())
-        self.text = re.sub(r"\s+", " ", " ".join(self.words)).replace("\N{NO-BREAK SPACE}", " ")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.links += [value or "" for key, value in attrs if key in ("src", "href", "xlink:href")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag, f"</{tag}> closes another element"
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
 def test_page_stands_alone_and_is_well_formed(run: Run, folder: DataFolder) -> None:
     evaluate(run, folder)
     page = write_report(run.path, shifted)
@@ -208,22 +158,6 @@ def test_competition_scores_are_shown(run: Run, folder: DataFolder) -> None:
         low, high = scores["interval95"][name]
         assert f"{words} {scores[name]:.3f} {low:.3f} to {high:.3f}" in text
     assert "Severstal: Dice of" not in text
-
-
-def test_competition_scores_of_several_classes_and_of_none() -> None:
-    block = {
-        "severstal_dice": {"a": 0.2, "b": None},
-        "severstal_mean_dice": 0.2,
-        "interval95": {"severstal_dice": {"a": [0.1, 0.3], "b": None}},
-    }
-    rows = competition_rows({"classes": ["a", "b"], "competition": block})
-    assert [row["cell"] for row in rows] == [
-        (0.2, None, None),
-        (0.2, 0.1, 0.3),
-        (None, None, None),
-    ]
-    assert competition_rows({"classes": ["a", "b"], "competition": None}) == []
-    assert competition_rows({"classes": ["a", "b"]}) == []
 
 
 def test_the_page_says_what_was_resampled(run: Run, folder: DataFolder) -> None:
@@ -281,18 +215,6 @@ def test_examples_are_best_median_and_worst(run: Run, folder: DataFolder) -> Non
         assert Image.open(io.BytesIO(base64.b64decode(uri))).size == (SIDE, SIDE)
 
 
-@given(st.lists(st.none() | st.floats(0, 1), max_size=40))
-def test_chosen_examples_never_repeat(scores: list[float | None]) -> None:
-    chosen = choose_examples(scores)
-    flat = [index for group in chosen.values() for index in group]
-    assert len(flat) == len(set(flat)) <= 9
-    assert all(scores[index] is not None for index in flat)
-    if "Best" in chosen:
-        known = [score for score in scores if score is not None]
-        assert scores[chosen["Best"][0]] == max(known)
-        assert scores[chosen["Worst"][0]] == min(known)
-
-
 def test_without_an_evaluation_the_page_says_how_to_get_one(run: Run) -> None:
     text = Page(write_report(run.path)).text
     assert "Not scored yet" in text
@@ -338,90 +260,6 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
-def test_errors_have_the_colour_of_their_kind() -> None:
-    picture = np.zeros((1, 6, 3), np.uint8)
-    truth = np.array([[[0, 0, 1, 0, 0, 0]], [[1, 0, 0, 1, 0, 1]], [[0, 1, 0, 0, 0, 0]]], bool)
-    found = np.array([[[0, 1, 0, 0, 0, 0]], [[1, 0, 1, 0, 0, 0]], [[0, 0, 0, 1, 0, 0]]], bool)
-    ignored = np.array([[0, 0, 0, 0, 0, 1]], bool)
-    result = painted_errors(picture, truth, found, 0, ignored)[0].astype(float)
-
-    def looks_like(pixel: int, color: tuple[int, int, int]) -> bool:
-        shade = result[pixel] / max(result[pixel].max(), 1)
-        return bool(np.allclose(shade, np.array(color) / max(color), atol=0.02))
-
-    assert looks_like(0, CORRECT)
-    assert looks_like(1, MISSED)
-    assert looks_like(2, EXTRA)
-    assert looks_like(3, CONFUSED)
-    assert not result[4].any()
-    assert not looks_like(5, MISSED)
-
-
-def test_thin_lines_survive_the_downscaling() -> None:
-    picture = np.zeros((2400, 2400, 3), np.uint8)
-    picture[:, 1201] = 255
-    small = Image.open(io.BytesIO(base64.b64decode(data_uri(picture).partition(",")[2])))
-    assert small.size == (480, 480)
-    assert np.asarray(small.convert("L"))[:, 235:246].max(axis=1).min() > 25
-
-
-def test_classes_have_colours_of_their_own_and_background_is_grey() -> None:
-    names = ["background", *(f"class {index}" for index in range(1, 40))]
-    colors = class_colors("multiclass", names)
-    assert len(set(colors)) == 40
-    assert len(set(colors[0])) <= 2
-    assert len(set(class_colors("multilabel", names))) == 40
-    own = class_colors("multiclass", ["sky", "road"], [[1, 2, 3, 1], [9, 9, 9, 1]])
-    assert own[1] == (1, 2, 3)
-
-
-def evaluation(task: str, classes: list[str], **images: Any) -> dict[str, Any]:
-    return {"task": task, "classes": classes, "images": images, "confusion": None}
-
-
-def test_confusion_of_binary_masks_counts_every_pixel() -> None:
-    record = evaluation(
-        "binary", ["cell"], tp=[[6], [2]], fp=[[1], [1]], fn=[[2], [0]], valid=[20, 10]
-    )
-    result = confusion(record)
-    assert result["pixels"] == [[18, 2], [2, 8]]
-    assert result["shares"] == [[0.9, 0.1], [0.2, 0.8]]
-
-
-def test_confusion_of_classes_without_pixels_has_no_shares() -> None:
-    record = evaluation("multiclass", ["a", "b"], tp=[[3, 0]], fp=[[0, 1]], fn=[[1, 0]], valid=[4])
-    record["confusion"] = [[3, 1], [0, 0]]
-    result = confusion(record)
-    assert result["shares"][0] == [0.75, 0.25]
-    assert np.isnan(result["shares"][1]).all()
-    assert result["totals"] == [4, 0]
-
-
-def test_outcomes_of_overlapping_classes_are_counted_apart() -> None:
-    record = evaluation("multilabel", ["a", "b"], tp=[[3, 0]], fp=[[0, 1]], fn=[[1, 5]], valid=[20])
-    rows = confusion(record)["rows"]
-    assert [(row["tp"], row["fp"], row["fn"], row["all"]) for row in rows] == [
-        (3, 0, 1, 4),
-        (0, 1, 5, 6),
-    ]
-
-
-def test_headline_follows_what_chose_the_weights() -> None:
-    scores = {"mean_iou": 0.6, "mean_dice": 0.7, "interval95": {"mean_iou": [0.5, 0.65]}}
-    record = {
-        "task": "multiclass",
-        "classes": ["a", "b"],
-        "dataset": scores,
-        "per_image": {**scores, "mean_iou": 0.4},
-    }
-    for monitor in ("auto", "loss", "dataset.pixel_accuracy"):
-        assert headline(record, {"monitor": monitor})["score"] == 0.6
-    assert headline(record, {"monitor": "per_image.mean_iou"})["score"] == 0.4
-    dice = headline(record, {"monitor": "dataset.mean_dice"})
-    assert (dice["score"], dice["low"]) == (0.7, None)
-    assert "70.0" in dice["what"]
-
-
 def test_cautions_name_what_weakens_the_score(run: Run, folder: DataFolder) -> None:
     record = evaluate(run, folder)
     found = headline(record, {})
@@ -435,37 +273,3 @@ def test_cautions_name_what_weakens_the_score(run: Run, folder: DataFolder) -> N
         "The data check left a warning",
         "Other images, other scores",
     ]
-
-
-def epoch(number: int, **changes: Any) -> dict[str, Any]:
-    scores = {"mean_iou": None}
-    val = {"loss": 0.5, "dataset": scores, "per_image": scores}
-    return {"epoch": number, "loss": 0.4, "lr": 0.1, "val": val} | changes
-
-
-CURVE = {"probability": [0.02, 0.97], "true_share": [0.0, 0.9], "pixels": [10, 5]}
-NOTHING: dict[str, list[float]] = {"probability": [], "true_share": [], "pixels": []}
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: loss_chart([epoch(1)]),
-        lambda: loss_chart([epoch(1, val=None), epoch(2)]),
-        lambda: score_chart([epoch(1), epoch(2)]),
-        lambda: distribution_chart([], None, None),
-        lambda: distribution_chart([0.0, 1.0, 1.0], 0.67, [0.0, 1.0]),
-        lambda: distribution_chart([0.5] * 100, 0.5, None),
-        lambda: threshold_chart([0.25, 0.5, 0.75], [0.1, None, 0.3], 0.5, 0.75),
-        lambda: threshold_chart([0.25, 0.5], [None, None], 0.5, 0.5),
-        lambda: reliability_chart(CURVE, CURVE),
-        lambda: reliability_chart(NOTHING, NOTHING),
-    ],
-)
-def test_charts_take_the_colours_of_the_page_from_any_numbers(draw: Callable[[], str]) -> None:
-    chart = draw()
-    assert chart.startswith("<svg viewBox")
-    assert chart.rstrip().endswith("</svg>")
-    assert "var(--" in chart
-    assert not re.search(r"#[0-9a-f]{6}\b(?!\")", chart)
-    assert "font-family" not in chart

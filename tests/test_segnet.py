@@ -1,11 +1,12 @@
-"""SegNet and SegNet-Basic, layer by layer against their paper."""
+"""SegNet and SegNet-Basic, against their paper layer by layer and PyTorch's unpooling."""
 
 import pytest
 import torch
 from networks import count, shapes_of
-from torch import nn
+from torch import Tensor, nn
 
 from delineo.models import SegNet, SegNetConfig, build_model
+from delineo.models.segnet import pool_corners, unpool_corners
 
 
 def test_segnet_levels() -> None:
@@ -83,3 +84,15 @@ def test_segnet_starts_with_the_weights_of_its_section_3_2() -> None:
         if isinstance(module, nn.Conv2d) and name != "head":
             expected = (2 / module.weight[0].numel()) ** 0.5
             assert module.weight.std().item() == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (2, 3)])
+def test_corners_are_pooling_indices(size: tuple[int, int]) -> None:
+    # few values, so that many corners are equal
+    x = torch.randint(0, 3, (2, 3, *size), generator=torch.Generator().manual_seed(0)).float()
+    largest, indices = nn.functional.max_pool2d(x, 2, return_indices=True)
+    own, places = pool_corners(x)
+    assert torch.equal(own, largest)
+    values: Tensor = torch.randn_like(largest)
+    theirs = nn.functional.max_unpool2d(values, indices, (2, 2), output_size=size)
+    assert torch.equal(unpool_corners(values, places, size), theirs)

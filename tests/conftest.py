@@ -1,4 +1,7 @@
-"""What many tests need: one thread, repeatable properties, a small folder of shapes."""
+"""What many tests need: one thread, repeatable properties, a small folder of shapes.
+
+Delineo is imported inside fixtures: jaxtyping cannot check what is imported before it is set up.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,3 +64,15 @@ def tree(tmp_path: Path) -> Callable[[str], Path]:
         return tmp_path
 
     return make
+
+
+@pytest.fixture
+def in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every TIFF with coordinates is too large to be read at once."""
+    from geotiffs import PLAN
+
+    from delineo import finished_rows, scans
+
+    monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
+    monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
+    monkeypatch.setattr(finished_rows, "ENLARGED_SIDE", 64)

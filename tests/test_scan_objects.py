@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from geotiffs import CLASSES, PLAN, Channels, save
 from PIL import Image
 from pycocotools.coco import COCO
 from scipy import ndimage
-from test_scans import CLASSES, PLAN, Channels, save
 
 from delineo import finished_rows, scans
 from delineo.data import raster_masks, rasters

@@ -10,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from grids import GRID
 from PIL import Image
 
 # Two default-threaded processes on two cores are several times slower than two pinned ones.
@@ -76,3 +77,27 @@ def in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scans, "LARGEST_IMAGE", 0)
     monkeypatch.setattr(finished_rows, "plan_windows", lambda *_: PLAN)
     monkeypatch.setattr(finished_rows, "ENLARGED_SIDE", 64)
+
+
+@pytest.fixture(scope="session")
+def data(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve discs, which no test changes."""
+    return make_shapes(tmp_path_factory.mktemp("data") / "discs", 12)
+
+
+@pytest.fixture(scope="session")
+def recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe of a small grid over `data`."""
+    path = tmp_path_factory.mktemp("recipes") / "grid.yaml"
+    path.write_text(GRID.replace("data: {", f"data: {{path: {data}, "))
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid that nothing interrupted, which no test changes."""
+    from delineo.grid import compare_grid
+
+    out = tmp_path_factory.mktemp("grids") / "whole"
+    compare_grid(recipe, out=out)
+    return out

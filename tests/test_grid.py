@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from grids import CELLS, changed
 from test_docs_tables import leaves, rows, unfold
 from torch import Tensor
 from typer.testing import CliRunner
@@ -18,63 +17,18 @@ from webpage import Page
 import delineo
 from delineo import Run, grid, training
 from delineo.cli import app
-from delineo.errors import ConfigError, DataError, InterruptionError, RunError
+from delineo.errors import DataError, InterruptionError, RunError
 from delineo.evaluation import Evaluation
 from delineo.grid import claim, compare_grid, read_grid
-from delineo.models import SegNetConfig, UNetConfig
+from delineo.models import UNetConfig
 from delineo.recipe import Recipe
-from delineo.report.comparison_page import MOST_TICKS, axis, standing, write_comparison_page
 
 MakeShapes = Callable[..., Path]
-GRID = """
-grid:
-  models:
-    segnet: {form: basic, width: 2}
-    strided: {name: unet, width: 2, depth: 1, down: stride}
-  losses:
-    bce: {bce: 1}
-    dice: {dice: 1}
-data: {image_size: [32, 32], workers: 0}
-epochs: 1
-epoch_size: 8
-batch_size: 4
-precision: fp32
-"""
-CELLS = ["segnet-bce", "segnet-dice", "strided-bce", "strided-dice"]
-
-
-@pytest.fixture(scope="module")
-def data(make_shapes: MakeShapes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_shapes(tmp_path_factory.mktemp("data") / "discs", 12)
-
-
-@pytest.fixture(scope="module")
-def recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipes") / "grid.yaml"
-    path.write_text(GRID.replace("data: {", f"data: {{path: {data}, "))
-    return path
-
-
-@pytest.fixture(scope="module")
-def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grid that nothing interrupted."""
-    out = tmp_path_factory.mktemp("grids") / "whole"
-    compare_grid(recipe, out=out)
-    return out
 
 
 @pytest.fixture
 def copy(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "copy")
-
-
-def changed(recipe: Path, old: str, new: str) -> Path:
-    """The recipe with some of its text replaced, beside the original."""
-    text = recipe.read_text()
-    assert old in text
-    path = recipe.with_name("changed.yaml")
-    path.write_text(text.replace(old, new))
-    return path
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -280,59 +234,6 @@ def test_broken_data_stops_the_grid_at_once(make_shapes: MakeShapes, recipe: Pat
     assert not any(path.is_dir() for path in (tmp_path / "out").iterdir())
 
 
-def test_overrides_are_for_all_cells_or_for_one_model(recipe: Path, tmp_path: Path):
-    settings = ["model.width=3", "epochs=7", "grid.models.strided.depth=2", "loss.focal_gamma=1"]
-    cells = {cell.name: cell.recipe for cell in read_grid(recipe, settings, tmp_path)}
-    assert {each.model.model_dump()["width"] for each in cells.values()} == {3}
-    assert {each.epochs for each in cells.values()} == {7}
-    assert {each.loss.focal_gamma for each in cells.values()} == {1}
-    assert cells["strided-bce"].model.model_dump()["depth"] == 2
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (["epohcs=3"], r"grid\.yaml, segnet-bce: epohcs: no such setting; did you mean epochs\?"),
-        (["model.depth=2"], r"segnet-bce: model\.depth: no such setting; it belongs to model"),
-        (["grid.modles.a.width=2"], r"grid\.modles: no such setting; did you mean grid\.models\?"),
-        (["grid.models.segnt={}"], r"segnt-bce: model\.name: .*did you mean segnet\?"),
-        (["grid.losses={}"], r"grid\.losses: must have at least 1 item"),
-        (["grid.losses.a-b.bce=1"], r"grid\.losses\.a-b: the name becomes part of a folder's"),
-        (["grid.losses.bce=1"], r"grid\.losses\.bce: is a section, got 1"),
-        (["model={name: unet}"], r"segnet-bce and strided-bce have the same settings"),
-        (["loss={dice: 1}"], r"segnet-bce and segnet-dice have the same settings"),
-        (["data.path=null"], r"names no data: add data\.path=FOLDER"),
-    ],
-)
-def test_wrong_settings_name_what_is_right(
-    recipe: Path, tmp_path: Path, settings: list[str], message: str
-):
-    with pytest.raises(ConfigError, match=message):
-        compare_grid(recipe, settings, out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_train_of_a_grid_says_how_it_is_trained(recipe: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match=f"train it with delineo compare {recipe} --out DIR"):
-        delineo.train(recipe, out=tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epochs: 3", "has no `grid` of models and losses; train it with delineo train"),
-        (GRID + "model: {width: 3}", r"model stands beside grid\.models"),
-        (GRID + "loss: {bce: 3}", r"loss stands beside grid\.losses"),
-        ("grid:", "grid: is a section, got nothing"),
-    ],
-)
-def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str):
-    path = tmp_path / "recipe.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        compare_grid(path, out=tmp_path / "out")
-
-
 def test_a_cell_of_other_settings_is_refused(recipe: Path, copy: Path):
     before, asked = written(copy), (copy / "segnet-bce.yaml").read_text()
     settings = ["epochs=2", "optimizer.lr=0.1"]
@@ -362,12 +263,6 @@ def test_a_place_that_holds_something_else_is_refused(recipe: Path, data: Path, 
     (copy / "segnet-bce.yaml").unlink()
     with pytest.raises(RunError, match="segnet-bce is not of this grid"):
         compare_grid(recipe, out=copy)
-
-
-def test_a_grid_takes_one_process(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="without torchrun"):
-        compare_grid(recipe, out=tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -406,86 +301,6 @@ def test_another_part_is_scored_beside_the_test_part(recipe: Path, copy: Path):
     for name in CELLS:
         assert (copy / name / "evaluation-val.json").exists()
         assert (copy / name / "evaluation-test.json").exists()
-
-
-def test_the_published_grid_is_as_published(tmp_path: Path):
-    cells = read_grid("ph2_comparison.yaml", ["data.path=ph2"], tmp_path)
-    models = {cell.model: cell.recipe.model for cell in cells}
-    assert len(cells) == 9
-    assert models == {
-        "segnet": SegNetConfig(form="vgg16", width=64),
-        "unet": UNetConfig(down="max_pool", up="bilinear"),
-        "unet2": UNetConfig(down="stride", up="transpose"),
-    }
-    for cell in cells:
-        loss = cell.recipe.loss
-        used = {"bce": loss.bce, "dice": loss.dice, "focal": loss.focal}
-        assert used == {name: float(name == cell.loss) for name in used}
-        assert cell.recipe.data.image_size == (256, 256)
-        assert cell.recipe.optimizer.name == "adam"
-
-
-def test_the_published_grid_shrinks_for_slow_machines(tmp_path: Path):
-    settings = ["data.path=ph2", "model.width=16", "data.image_size=[128,128]"]
-    cells = read_grid("recipes/ph2_comparison.yaml", settings, tmp_path)
-    assert {cell.recipe.model.model_dump()["width"] for cell in cells} == {16}
-
-
-def test_the_page_stands_alone_and_shows_every_cell(whole: Path):
-    page = Page(whole / "comparison.html")
-    assert page.open == []
-    assert all(link.startswith("#") for link in page.links)
-    text = (whole / "comparison.html").read_text()
-    assert "<script" not in text
-    assert "@import" not in text
-    record = json.loads((whole / "comparison.json").read_text())
-    for row in record["rows"]:
-        assert f"{row['value']:.3f}" in page.text
-        assert record["cells"][row["name"]]["model"] in page.text
-    assert "delineo compare" in page.text
-    assert len(record["rows"]) == text.count('class="interval"')
-
-
-def test_names_cannot_become_markup(whole: Path, tmp_path: Path):
-    record = json.loads((whole / "comparison.json").read_text())
-    record["failed"] = {"segnet-x": "<b>broken</b>"}
-    write_comparison_page(record, "<i>grid</i>", tmp_path / "page.html")
-    text = (tmp_path / "page.html").read_text()
-    assert "&lt;b&gt;broken" in text
-    assert "1 of 4 is missing" in text
-    assert "<i>grid" not in text
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
-def test_the_axis_shows_every_value_with_few_ticks(values: list[float]):
-    low, high, ticks = axis(values)
-    assert low <= min(values) + 1e-9
-    assert high >= max(values) - 1e-9
-    assert 0 <= low < high <= 1.001
-    assert 2 <= len(ticks) <= MOST_TICKS
-    assert (float(ticks[0]), float(ticks[-1])) == pytest.approx((low, high))
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "sentence"),
-    [
-        ([], "no other cell"),
-        (["worse"], "Better than the others by more than chance"),
-        (["could be chance", "worse"], "no better than m with a: that lead could be chance. Its"),
-        (["could be chance"] * 3, "no better than m with a, m with b or m with c: that lead"),
-        (["could be chance"] * 4, "no better than 4 others: that lead could be chance."),
-    ],
-)
-def test_how_the_others_stand_is_said_in_words(verdicts: list[str], sentence: str):
-    names = ["best", *"abcd"[: len(verdicts)]]
-    record = {
-        "rows": [
-            {"name": name, "verdict": verdict}
-            for name, verdict in zip(names, ["reference", *verdicts], strict=True)
-        ],
-        "cells": {name: {"model": "m", "loss": name} for name in names},
-    }
-    assert sentence in standing(record)
 
 
 def without_names(value: Any) -> Any:

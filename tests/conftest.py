@@ -86,7 +86,7 @@ def data(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grid_recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe of a small grid over `data`."""
     path = tmp_path_factory.mktemp("recipes") / "grid.yaml"
     path.write_text(GRID.replace("data: {", f"data: {{path: {data}, "))
@@ -94,10 +94,10 @@ def recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_grid(grid_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grid that nothing interrupted, which no test changes."""
     from delineo.grid import compare_grid
 
     out = tmp_path_factory.mktemp("grids") / "whole"
-    compare_grid(recipe, out=out)
+    compare_grid(grid_recipe, out=out)
     return out

@@ -11,14 +11,14 @@ from webpage import Page
 from delineo.report.comparison_page import MOST_TICKS, axis, standing, write_comparison_page
 
 
-def test_the_page_stands_alone_and_shows_every_cell(whole: Path):
-    page = Page(whole / "comparison.html")
+def test_the_page_stands_alone_and_shows_every_cell(whole_grid: Path):
+    page = Page(whole_grid / "comparison.html")
     assert page.open == []
     assert all(link.startswith("#") for link in page.links)
-    text = (whole / "comparison.html").read_text()
+    text = (whole_grid / "comparison.html").read_text()
     assert "<script" not in text
     assert "@import" not in text
-    record = json.loads((whole / "comparison.json").read_text())
+    record = json.loads((whole_grid / "comparison.json").read_text())
     for row in record["rows"]:
         assert f"{row['value']:.3f}" in page.text
         assert record["cells"][row["name"]]["model"] in page.text
@@ -26,8 +26,8 @@ def test_the_page_stands_alone_and_shows_every_cell(whole: Path):
     assert len(record["rows"]) == text.count('class="interval"')
 
 
-def test_names_cannot_become_markup(whole: Path, tmp_path: Path):
-    record = json.loads((whole / "comparison.json").read_text())
+def test_names_cannot_become_markup(whole_grid: Path, tmp_path: Path):
+    record = json.loads((whole_grid / "comparison.json").read_text())
     record["failed"] = {"segnet-x": "<b>broken</b>"}
     write_comparison_page(record, "<i>grid</i>", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()

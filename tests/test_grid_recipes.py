@@ -11,9 +11,9 @@ from delineo.grid import compare_grid, read_grid
 from delineo.models import SegNetConfig, UNetConfig
 
 
-def test_overrides_are_for_all_cells_or_for_one_model(recipe: Path, tmp_path: Path):
+def test_overrides_are_for_all_cells_or_for_one_model(grid_recipe: Path, tmp_path: Path):
     settings = ["model.width=3", "epochs=7", "grid.models.strided.depth=2", "loss.focal_gamma=1"]
-    cells = {cell.name: cell.recipe for cell in read_grid(recipe, settings, tmp_path)}
+    cells = {cell.name: cell.recipe for cell in read_grid(grid_recipe, settings, tmp_path)}
     assert {each.model.model_dump()["width"] for each in cells.values()} == {3}
     assert {each.epochs for each in cells.values()} == {7}
     assert {each.loss.focal_gamma for each in cells.values()} == {1}
@@ -36,16 +36,16 @@ def test_overrides_are_for_all_cells_or_for_one_model(recipe: Path, tmp_path: Pa
     ],
 )
 def test_wrong_settings_name_what_is_right(
-    recipe: Path, tmp_path: Path, settings: list[str], message: str
+    grid_recipe: Path, tmp_path: Path, settings: list[str], message: str
 ):
     with pytest.raises(ConfigError, match=message):
-        compare_grid(recipe, settings, out=tmp_path / "out")
+        compare_grid(grid_recipe, settings, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_train_of_a_grid_says_how_it_is_trained(recipe: Path, tmp_path: Path):
+def test_train_of_a_grid_says_how_it_is_trained(grid_recipe: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=f"train it with delineo compare {recipe} --out DIR"):
-        delineo.train(recipe, out=tmp_path / "out")
+        delineo.train(grid_recipe, out=tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,12 @@ def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str):
         compare_grid(path, out=tmp_path / "out")
 
 
-def test_a_grid_takes_one_process(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_grid_takes_one_process(
+    grid_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="without torchrun"):
-        compare_grid(recipe, out=tmp_path / "out")
+        compare_grid(grid_recipe, out=tmp_path / "out")
 
 
 def test_the_published_grid_is_as_published(tmp_path: Path):

@@ -44,7 +44,7 @@ def test_wrong_settings_name_what_is_right(
 
 
 def test_train_of_a_grid_says_how_it_is_trained(grid_recipe: Path, tmp_path: Path):
-    with pytest.raises(ConfigError, match=f"train it with delineo compare {recipe} --out DIR"):
+    with pytest.raises(ConfigError, match=f"train it with delineo compare {grid_recipe} --out DIR"):
         delineo.train(grid_recipe, out=tmp_path / "out")
 
 

@@ -13,7 +13,11 @@ LOG_EVERY_SECONDS = 10.0
 class Progress(Protocol):
     """A job calls `start`, then `advance` as it goes, then `finish`; tasks may nest."""
 
-    def start(self, task: str, total: int | None = None, unit: str = "images") -> None: ...
+    def start(
+        self, task: str, total: int | None = None, unit: str = "images", done: int = 0
+    ) -> None:
+        """A task of `total` units, of which an earlier sitting has `done` some already."""
+        ...
 
     def advance(self, n: int = 1, **fields: float | int | str) -> None:
         """`n` more units of the innermost task are done; `fields` are shown: loss=0.41."""
@@ -35,7 +39,9 @@ class Progress(Protocol):
 class NoProgress:
     """Says nothing: the default of the Python API."""
 
-    def start(self, task: str, total: int | None = None, unit: str = "images") -> None:
+    def start(
+        self, task: str, total: int | None = None, unit: str = "images", done: int = 0
+    ) -> None:
         pass
 
     def advance(self, n: int = 1, **fields: float | int | str) -> None:
@@ -54,10 +60,10 @@ class NoProgress:
 class _Task:
     """What is known of one running task; `seconds` is a clock reading."""
 
-    def __init__(self, name: str, total: int | None, unit: str, seconds: float) -> None:
+    def __init__(self, name: str, total: int | None, unit: str, done: int, seconds: float) -> None:
         self.name, self.total, self.unit = name, total, unit
         self.started = self.reported = seconds
-        self.done = 0
+        self.done = self.before = done
         self.fields: dict[str, float | int | str] = {}
 
     def advance(self, n: int, fields: dict[str, float | int | str]) -> None:
@@ -66,11 +72,12 @@ class _Task:
 
     def details(self, seconds: float) -> str:
         """Fields, rate and time left: `loss 0.412  12.3 images/s  3m10s left`."""
-        rate = self.done / max(seconds - self.started, 1e-9)
+        now = self.done - self.before
+        rate = now / max(seconds - self.started, 1e-9)
         parts = [f"{key} {_short(value)}" for key, value in self.fields.items()]
-        if self.done:
+        if now:
             parts.append(f"{_short(rate)} {self.unit}/s")
-        if self.done and self.total and self.done < self.total:
+        if now and self.total and self.done < self.total:
             parts.append(f"{spell_seconds((self.total - self.done) / rate)} left")
         return "  ".join(parts)
 
@@ -81,8 +88,10 @@ class LogProgress:
     def __init__(self) -> None:
         self._tasks: list[_Task] = []
 
-    def start(self, task: str, total: int | None = None, unit: str = "images") -> None:
-        self._tasks.append(_Task(task, total, unit, time.monotonic()))
+    def start(
+        self, task: str, total: int | None = None, unit: str = "images", done: int = 0
+    ) -> None:
+        self._tasks.append(_Task(task, total, unit, done, time.monotonic()))
 
     def advance(self, n: int = 1, **fields: float | int | str) -> None:
         task, now = self._tasks[-1], time.monotonic()
@@ -124,10 +133,12 @@ class TerminalProgress:
         )
         self._tasks: list[tuple[_Task, bars.TaskID]] = []
 
-    def start(self, task: str, total: int | None = None, unit: str = "images") -> None:
+    def start(
+        self, task: str, total: int | None = None, unit: str = "images", done: int = 0
+    ) -> None:
         self._bars.start()
-        bar = self._bars.add_task(task, total=total, details="")
-        self._tasks.append((_Task(task, total, unit, time.monotonic()), bar))
+        bar = self._bars.add_task(task, total=total, completed=done, details="")
+        self._tasks.append((_Task(task, total, unit, done, time.monotonic()), bar))
 
     def advance(self, n: int = 1, **fields: float | int | str) -> None:
         task, bar = self._tasks[-1]

@@ -71,7 +71,8 @@ def train(
         restore(job, state)
     elif model is None:
         job.say(f"{recipe.model.name} starts {describe_start(recipe.model)}")
-    job.progress.start("training", total=state.total_steps * job.batch_size)
+    total, done = (steps * job.batch_size for steps in (state.total_steps, state.step))
+    job.progress.start("training", total, done=done)
     try:
         with StopSignals() as signals:
             fit(job, state, signals)
@@ -97,7 +98,6 @@ def restore(job: Job, state: State) -> None:
 def fit(job: Job, state: State, signals: StopSignals) -> None:
     """The loop: step, and at the end of each epoch look at the validation part."""
     recipe, last_saved = job.recipe, time.monotonic()
-    job.progress.advance(state.step * job.batch_size)
     batches = iter(make_batches(job, state))
     state.model.train()
     while not state.finished:

@@ -38,6 +38,18 @@ def test_a_log_says_little_and_then_the_end(clock: list[float], capsys: pytest.C
     ]
 
 
+def test_what_was_done_before_is_no_speed(clock: list[float], capsys: pytest.CaptureFixture[str]):
+    log = LogProgress()
+    log.start("train", 100, done=40)
+    clock[0] += 12
+    log.advance(6)
+    log.finish()
+    assert capsys.readouterr().err.splitlines() == [
+        "train  46/100  0.5 images/s  1m48s left",
+        "train  46/100  0.5 images/s  1m48s left",
+    ]
+
+
 def test_tasks_nest(clock: list[float], capsys: pytest.CaptureFixture[str]):
     log = LogProgress()
     log.start("train", 10, unit="steps")

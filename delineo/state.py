@@ -72,7 +72,8 @@ class State:
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.plateau.load_state_dict(saved["plateau"])
-        self.precision.load_state_dict(saved["precision"])
+        if saved["precision"]:  # empty but for fp16, which another machine may not have used
+            self.precision.load_state_dict(saved["precision"])
         for name in self.COUNTERS:
             setattr(self, name, saved[name])
 

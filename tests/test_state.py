@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.plugins import MixedPrecision, Precision
 from torch import nn
 
 from delineo.optim import OptimizerConfig, build_optimizer
@@ -110,3 +111,18 @@ def test_restored_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     assert other.precision.scale == 0
     assert other.plateau == whole.plateau
     assert all(getattr(other, name) == getattr(whole, name) for name in State.COUNTERS)
+
+
+@pytest.mark.parametrize(("before", "now"), [("32-true", "16-mixed"), ("16-mixed", "32-true")])
+def test_a_training_goes_on_where_fp16_is_used_and_was_not(before: str, now: str) -> None:
+    """As with precision=auto where a run moves from a processor to an old GPU, or back."""
+    saved = make_state(0)
+    saved.precision = plugin(before)
+    going_on = make_state(1)
+    going_on.precision = plugin(now)
+    going_on.load_state_dict(saved.state_dict())
+    assert_equal(everything(saved), everything(going_on))
+
+
+def plugin(precision: str) -> Precision:
+    return MixedPrecision("16-mixed", "cpu") if precision == "16-mixed" else Precision()

@@ -73,11 +73,7 @@ def launch(recipe: Recipe) -> Fabric:
     """Fabric on this machine's accelerator, over all processes that torchrun started."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    if recipe.batch_size is not None and recipe.batch_size < world:
-        raise ConfigError(
-            f"batch_size={recipe.batch_size} gives some of the {world} processes no image; "
-            f"use batch_size={world} or more, or fewer processes"
-        )
+    _check_processes(recipe, world, local)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = choose_precision(recipe.precision, device)
     keep_memory()
@@ -92,6 +88,21 @@ def launch(recipe: Recipe) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _check_processes(recipe: Recipe, world: int, local: int) -> None:
+    """Raises ConfigError where some of the processes would have no image, or no GPU."""
+    if recipe.batch_size is not None and recipe.batch_size < world:
+        raise ConfigError(
+            f"batch_size={recipe.batch_size} gives some of the {world} processes no image; "
+            f"use batch_size={world} or more, or fewer processes"
+        )
+    if torch.cuda.is_available() and local > torch.cuda.device_count():
+        raise ConfigError(
+            f"{local} processes want a GPU each, and this machine has {torch.cuda.device_count()}; "
+            "start as many as it has, or hide it, so that processors train: "
+            "CUDA_VISIBLE_DEVICES= torchrun ..."
+        )
 
 
 def check_data(recipe: Recipe, progress: Progress) -> Checkup:

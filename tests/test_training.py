@@ -180,8 +180,9 @@ def test_resuming_a_finished_run_changes_nothing(whole: Path, data: Path) -> Non
 def test_two_processes_train_and_score_every_image_once(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "two"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    no_gpu = {**environment(), "CUDA_VISIBLE_DEVICES": ""}  # there may be one, and not two
     done = subprocess.run(
-        [*torchrun, *command(data, out)[1:]], env=environment(), capture_output=True, text=True
+        [*torchrun, *command(data, out)[1:]], env=no_gpu, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "environment.json").read_text())["processes"] == 2
@@ -192,6 +193,17 @@ def test_two_processes_train_and_score_every_image_once(data: Path, tmp_path: Pa
     for average in ("dataset", "per_image"):
         for name in ("mean_iou", "mean_dice", "pixel_accuracy"):
             assert best[average][name] == pytest.approx(alone.scores[average][name], abs=1e-12)
+
+
+def test_more_processes_than_gpus_are_refused_in_a_sentence(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="2 processes want a GPU each, and this machine has 1"):
+        delineo.train(data, TINY, out=tmp_path / "run")
 
 
 def test_an_existing_run_is_never_overwritten(whole: Path, data: Path) -> None:

@@ -41,7 +41,7 @@ def prepare() -> tuple[Job, State]:
 
 def step(job: Job, state: State, batch: Batch) -> float:
     started = time.perf_counter()
-    train_step(job, state, batch)
+    train_step(job, state, job.fabric.to_device(batch))
     return time.perf_counter() - started
 
 

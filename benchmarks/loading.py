@@ -48,7 +48,7 @@ def step(job: Job, state: State, batch: Batch) -> float:
 def main() -> None:
     job, state = prepare()
     state.total_steps = 10_000
-    batches = iter(make_batches(job, state))
+    batches = make_batches(job, state)
     state.model.train()
     batch = next(batches)
     first_pass = [

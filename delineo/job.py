@@ -1,20 +1,21 @@
 """Job: what a training works with, made of its recipe and data."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.utils.data import DataLoader
 
 from .data.dataset import (
+    Batch,
     BatchOrder,
     TrainingWindows,
     class_presence,
     class_weights,
-    training_batches,
 )
+from .data.loading import SHARED_MEMORY, processes_with_room, training_batches
 from .data.samples import DataFolder
 from .decision import Decision
 from .losses import LossFunction, build_loss
@@ -116,11 +117,11 @@ def _environment(job: Job) -> dict[str, Any]:
     }
 
 
-def make_batches(job: Job, state: State) -> DataLoader:
+def make_batches(job: Job, state: State) -> Iterator[Batch]:
     """Training batches from the current step on, this process's share of each."""
     recipe, fabric = job.recipe, job.fabric
     samples = job.folder.part("train")
-    workers = default_workers() if recipe.data.workers is None else recipe.data.workers
+    workers = _workers(job) if recipe.data.workers is None else recipe.data.workers
     # each loader process of each training process keeps what it has read
     cache = cache_bytes(0.3) // (max(workers, 1) * fabric.world_size)
     windows = TrainingWindows(
@@ -138,3 +139,22 @@ def make_batches(job: Job, state: State) -> DataLoader:
         fabric.world_size,
     )
     return training_batches(windows, order, workers)
+
+
+def _workers(job: Job) -> int:
+    """Loader processes, fewer where the memory that they share with the training is short."""
+    wanted = default_workers()
+    if wanted == 0:
+        return 0
+    size = job.recipe.data.image_size
+    assert size is not None
+    planes = len(job.folder.classes) if job.folder.task == "multilabel" else 1
+    # all processes of a training share it, and together they take a batch; float32 at most
+    batch_bytes = job.batch_size * size[0] * size[1] * (4 * job.folder.channels + planes)
+    workers = processes_with_room(wanted, batch_bytes)
+    if workers < wanted:
+        job.say(
+            f"{workers} loader processes instead of {wanted}: {SHARED_MEMORY} has no room for "
+            "more; in a container, --shm-size=2g gives it some"
+        )
+    return workers

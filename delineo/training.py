@@ -98,7 +98,7 @@ def restore(job: Job, state: State) -> None:
 def fit(job: Job, state: State, signals: StopSignals) -> None:
     """The loop: step, and at the end of each epoch look at the validation part."""
     recipe, last_saved = job.recipe, time.monotonic()
-    batches = iter(make_batches(job, state))
+    batches = make_batches(job, state)
     state.model.train()
     while not state.finished:
         step_started = time.monotonic()

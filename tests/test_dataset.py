@@ -23,8 +23,8 @@ from delineo.data.dataset import (
     class_presence,
     class_weights,
     sample_order,
-    training_batches,
 )
+from delineo.data.loading import training_batches
 from delineo.data.samples import (
     IGNORE_INDEX,
     DataFolder,

@@ -155,14 +155,20 @@ def test_killed_and_resumed_is_the_same_bit_for_bit(
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
 
 
-def test_sigterm_saves_and_says_how_to_go_on(whole: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_saves_and_says_how_to_go_on(
+    whole: Path, data: Path, tmp_path: Path, workers: int, number: signal.Signals
+) -> None:
+    """Loader processes are told, too, as by a terminal or by Slurm."""
     out = tmp_path / "stopped"
     process = subprocess.Popen(
-        command(data, out), env=environment(), stderr=subprocess.PIPE, text=True
-    )
+        command(data, out, f"data.workers={workers}"),
+        env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     while not (out / "last.pt").exists() and process.poll() is None:
         time.sleep(0.001)
-    process.terminate()
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1, errors
     assert "--resume" in errors

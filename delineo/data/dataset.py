@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from pydantic import BeforeValidator, Field
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ..config import Config
 from .augmentation import AugmentationConfig, Moves, cut_window, draw_moves
 from .encoding import read_sample
-from .randomness import derive_seed, generator
+from .randomness import generator
 from .samples import IGNORE_INDEX, DataFolder, Sample
 from .scaling import resize_image, resize_mask, to_tensor
 from .sizing import match_channels, scaled_size
@@ -217,29 +217,6 @@ class BatchOrder:
             order = sample_order(self.count, self.seed, number, self.weights)
             yield from ((number, index) for index in order[skip:])
             skip = 0
-
-
-def training_batches(windows: TrainingWindows, order: BatchOrder, workers: int) -> DataLoader:
-    """An endless loader over `order`; the same batches with any number of workers."""
-    return DataLoader(
-        windows,
-        batch_sampler=order,  # pyright: ignore[reportArgumentType]
-        num_workers=workers,
-        collate_fn=collate,
-        worker_init_fn=_one_thread,
-        generator=torch.Generator().manual_seed(derive_seed(order.seed, "workers")),
-        pin_memory=torch.cuda.is_available(),
-    )
-
-
-def collate(samples: list[Batch]) -> Batch:
-    """Stack samples along a new first axis."""
-    return Batch(*(torch.stack(column) for column in zip(*samples, strict=True)))
-
-
-def _one_thread(_: int) -> None:
-    # a worker with a thread per core would fight the training for every core
-    torch.set_num_threads(1)
 
 
 def class_presence(

@@ -1,5 +1,6 @@
 """How fast this machine trains and validates a recipe: a few real steps, timed."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from .validation import ValidationPart, look_at
 
 WARM_UP, TIMED = 2, 4
 VALIDATION_IMAGES = 3
+SHORTAGE = re.compile("out of memory|allocate memory|ALLOC_FAILED")
+"""What PyTorch, CUDA and its libraries say where memory runs out."""
 
 
 def time_steps(
@@ -81,7 +84,7 @@ def memory_explained(recipe: Recipe, when: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+        if not isinstance(error, MemoryError) and not SHORTAGE.search(str(error)):
             raise
         raise TrainingError(
             f"memory ran out {when}; lower batch_size (now {recipe.batch_size}) or "

@@ -1,5 +1,6 @@
 """Memory of training steps: foreseen, kept to by what is planned, told where it is asked for."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import torch
 from torch import nn
 
 import delineo
+from delineo import footprint
 from delineo.data.samples import DataFolder, Encoding
 from delineo.footprint import OVERHEAD, SHARES, bytes_per_pixel, most_pixels
+from delineo.machine import Precision
 from delineo.progress import NoProgress
 from delineo.recipe import Recipe
 
@@ -29,16 +32,11 @@ class Said(NoProgress):
         self.texts.append(text)
 
 
-def two_convolutions(in_channels: int, num_classes: int) -> nn.Module:
-    hidden = nn.Conv2d(in_channels, 8, 3, padding=1)
-    return nn.Sequential(hidden, nn.ReLU(), nn.Conv2d(8, num_classes, 1))
-
-
 @pytest.mark.parametrize(("precision", "kept"), [("fp32", 4 * (3 + 8)), ("bf16", 2 * (3 + 8))])
-def test_what_a_step_keeps_is_counted_once(precision: str, kept: int) -> None:
+def test_what_a_step_keeps_is_counted_once(precision: Precision, kept: int) -> None:
     """The image for the first layer's gradient; what ReLU puts out for its own and the next."""
-    recipe = Recipe.parse({"precision": precision, "data": {"image_size": [64, 64]}})
-    found = bytes_per_pixel(recipe, FOLDER, CPU, two_convolutions)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 1))
+    found = bytes_per_pixel(network, 3, precision, CPU)
     assert found == pytest.approx(OVERHEAD * kept, rel=0.02)
 
 
@@ -53,19 +51,24 @@ def test_what_a_step_keeps_is_counted_once(precision: str, kept: int) -> None:
     ],
     ids=lambda model: model["name"],
 )
-def test_a_small_step_tells_of_a_large_one(model: dict[str, Any]) -> None:
-    """As many bytes per pixel at twice the side, for each network."""
+def test_a_small_step_tells_of_a_large_one(
+    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many bytes per pixel at half the side, for each network."""
+    monkeypatch.setattr(footprint, "bytes_for_networks", lambda: 2**30)
+    recipe = Recipe.parse({"model": model, "precision": "fp32"})
+    large = most_pixels(recipe, FOLDER, CPU, None)
+    monkeypatch.setattr(footprint, "SIDE", footprint.SIDE // 2)
+    assert most_pixels(recipe, FOLDER, CPU, None) == pytest.approx(large, rel=0.05)
 
-    def at(side: int) -> float:
-        data = {"image_size": [side, side]}
-        recipe = Recipe.parse({"model": model, "data": data, "precision": "fp32"})
-        return bytes_per_pixel(recipe, FOLDER, CPU, None)
 
-    assert at(128) == pytest.approx(at(64), rel=0.05)
+def test_of_networks_of_your_own_nothing_is_known() -> None:
+    own = most_pixels(Recipe(), FOLDER, CPU, lambda i, o: nn.Conv2d(i, o, 1))
+    assert own == math.inf
 
 
 def test_a_wider_network_leaves_room_for_fewer_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("delineo.footprint.bytes_for_networks", lambda: 2**30)
+    monkeypatch.setattr(footprint, "bytes_for_networks", lambda: 2**30)
     narrow, wide = (
         most_pixels(
             Recipe.parse({"model": {"name": "unet", "width": width}, "precision": "fp32"}),

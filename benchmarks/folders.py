@@ -10,7 +10,7 @@ python benchmarks/folders.py ph2 --ending open --settings seed=0        without 
 
 import argparse
 
-from common import SHARED, record, train_and_test, tune_and_test
+from common import SHARED, judge, record, train_and_test, tune_and_test
 
 FOLDERS = (
     "carvana",
@@ -22,7 +22,10 @@ FOLDERS = (
     "voc2012",
 )
 
-TUNED = {"magnetic_tile_severstal_format": "competition.severstal_mean_dice"}
+TUNED = {
+    "magnetic_tile_severstal_format": "competition.severstal_mean_dice",
+    "tgs_salt": "per_image.mean_iou",
+}
 """Folders whose runs are tuned for a score on validation and judged once more."""
 
 HURRIED = "5m"
@@ -34,12 +37,16 @@ def main() -> None:
     parser.add_argument("--budget", default=HURRIED)
     parser.add_argument("--settings", nargs="+", help="in place of a budget")
     parser.add_argument("--ending", help="of the record's name")
+    parser.add_argument("--finished", action="store_true", help="the training is there already")
     arguments = parser.parse_args()
     settings = arguments.settings or [f"budget={arguments.budget}"]
     usual = None if arguments.budget == HURRIED else arguments.budget
     for name in arguments.names:
         run = "-".join(filter(None, ("folder", name, arguments.ending or usual)))
-        figures = train_and_test(run, SHARED / name, *settings)
+        if arguments.finished:
+            figures = {"settings": settings, **judge(run)}
+        else:
+            figures = train_and_test(run, SHARED / name, *settings)
         if name in TUNED:
             figures["tuned"] = tune_and_test(run, TUNED[name])
         record(run, figures)

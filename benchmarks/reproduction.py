@@ -36,6 +36,7 @@ LINES = (
     Line("Carvana", "folder-carvana-larger", DEFAULTS, "per_image.mean_dice", ""),
     Line("TGS Salt", "reproduce-tgs-unet", "U-Net, 16 to 256", "per_image.mean_iou", NONE),
     Line("TGS Salt", "folder-tgs_salt", DEFAULTS, "per_image.mean_iou", ""),
+    Line("TGS Salt", "folder-tgs_salt-15m", DEFAULTS, "per_image.mean_iou", ""),
     Line("PASCAL VOC", "reproduce-voc-unet", "U-Net of three levels", "dataset.mean_iou", NONE),
     Line(
         "PASCAL VOC",
@@ -193,7 +194,11 @@ def _cell_line(name: str, scores: dict[str, Any]) -> str:
 
 def _tgs_lines(results: dict[str, Any]) -> list[str]:
     lines = ["", "### TGS Salt: the competition's score, and the threshold", ""]
-    rows = {"U-Net": "reproduce-tgs-unet", "Delineo's defaults": "folder-tgs_salt"}
+    rows = {
+        "U-Net": "reproduce-tgs-unet",
+        "Delineo's defaults, 5 minutes": "folder-tgs_salt",
+        "Delineo's defaults, 15 minutes": "folder-tgs_salt-15m",
+    }
     found = {name: results[file]["figures"] for name, file in rows.items() if file in results}
     if not found:
         return [*lines, "Not yet run."]
@@ -225,7 +230,7 @@ def _pair_lines(result: dict[str, Any] | None, block: str, score: str) -> list[s
         lines.append(
             f"`{name}` minus `{comparison['reference']}`, paired on the same "
             f"test images: {difference[block][score]:+.3f} [{low:+.3f}, {high:+.3f}] "
-            f"({NAMES[f'{block}.{score}']}; recipes as `delineo tune` left them)."
+            f"({NAMES[f'{block}.{score}']}; runs as `delineo tune` left them)."
         )
     return lines
 

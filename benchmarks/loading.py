@@ -34,7 +34,7 @@ def prepare() -> tuple[Job, State]:
     fabric = launch(recipe)
     out, started = Path(tempfile.mkdtemp()) / "run", time.monotonic()
     timer = partial(time_steps, fabric=fabric, model=None)
-    footprint = partial(most_pixels, device=fabric.device, model=None)
+    footprint = partial(most_pixels, fabric=fabric, model=None)
     recipe, folder = start_run(recipe, out, timer, footprint, started, NoProgress())
     return set_up(fabric, recipe, folder, Run(out), None, NoProgress(), started)
 

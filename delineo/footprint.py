@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -22,18 +23,21 @@ Footprint = Callable[[Recipe, DataFolder], float]
 
 
 def most_pixels(
-    recipe: Recipe, folder: DataFolder, device: torch.device, model: ModelFactory | None
+    recipe: Recipe, folder: DataFolder, fabric: Fabric, model: ModelFactory | None
 ) -> float:
     """How many pixels the windows of a batch may have together, so that steps fit into memory.
 
-    Of networks of your own, which may be made for one size, nothing is known: infinitely many.
+    Each GPU takes a part of the batch; processors of one machine share its memory. Of networks of
+    your own, which may be made for one size, nothing is known: infinitely many.
     """
     if model is not None:
         return math.inf
+    device = fabric.device
     network = build_network(recipe.without_pretrained(), folder, None).to(device)
     precision = choose_precision(recipe.precision, device)
     needed = bytes_per_pixel(network, folder.channels, precision, device)
-    return SHARES[device.type] * bytes_for_networks() / needed
+    memories = fabric.world_size if device.type == "cuda" else 1
+    return memories * SHARES[device.type] * bytes_for_networks() / needed
 
 
 def bytes_per_pixel(

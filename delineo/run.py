@@ -151,7 +151,8 @@ class Run:
         return records
 
     def outcome(self) -> dict[str, Any]:
-        """What a training came to, for programs; `best` is the line of the weights that are kept.
+        """What a training came to, for programs; `best` is the line of the weights that are kept,
+        None where no epoch had a score.
 
         Seconds are those of all sittings. Raises RunError where no epoch is finished.
         """
@@ -163,7 +164,7 @@ class Run:
             "epochs": len(epochs),
             "seconds": epochs[-1]["seconds"],
             "monitor": self.recipe().monitor,
-            "best": next(record for record in reversed(epochs) if record["best"]),
+            "best": next((record for record in reversed(epochs) if record["best"]), None),
         }
 
     def forget_epochs_after(self, epoch: int) -> None:

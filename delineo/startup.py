@@ -193,7 +193,6 @@ def start_run(
     recipe = recipe.model_copy(update={"loss": loss})
     shares = tuple(class_shares(contents, folder.classes).values())
     recipe = plan(recipe, folder, shares, timer, left, most_pixels)
-    _tell_of_memory(recipe, most_pixels, progress)
     run = Run.create(out)
     run.write_dataset(folder, checkup.to_json())
     decision = Decision.default(folder.task, folder.classes)
@@ -202,17 +201,22 @@ def start_run(
     write_atomically(run.recipe_file, recipe.to_yaml())
     for finding in checkup.findings:
         run.log(f"{finding.severity}: {finding.text()}")
+    _tell_of_memory(run, recipe, most_pixels, progress)
     return recipe, folder
 
 
-def _tell_of_memory(recipe: Recipe, most_pixels: float, progress: Progress) -> None:
-    """Say it where steps are likely to take more memory than there is."""
+def _tell_of_memory(run: Run, recipe: Recipe, most_pixels: float, progress: Progress) -> None:
+    """Say it where steps are likely to take more memory than there is, in train.log too: who was
+    killed for it looks there.
+    """
     assert recipe.batch_size and recipe.data.image_size
     height, width = recipe.data.image_size
     times = recipe.batch_size * height * width / most_pixels
     if times > 1:
-        progress.message(
+        text = (
             f"warning: steps with batch_size={recipe.batch_size} and windows of {height} x {width} "
             f"want about {times:.1f} times the memory that is free for them; should the training "
             "be killed, lower batch_size or data.image_size"
         )
+        progress.message(text)
+        run.log(text)

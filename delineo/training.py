@@ -63,7 +63,7 @@ def train(
         prepared = recipe, Run.open(out).folder()
     elif fabric.is_global_zero:
         timer = partial(time_steps, fabric=fabric, model=model)
-        footprint = partial(most_pixels, device=fabric.device, model=model)
+        footprint = partial(most_pixels, fabric=fabric, model=model)
         prepared = start_run(recipe, out, timer, footprint, started, shown)
     recipe, folder = fabric.broadcast(prepared)
     job, state = set_up(fabric, recipe, folder, Run(out), model, shown, started)

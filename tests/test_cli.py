@@ -206,6 +206,16 @@ def test_train_tells_programs_what_it_came_to(trained: Path):
     }  # fmt: skip
 
 
+def test_of_several_processes_the_first_tells_programs(
+    trained: Path, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told = tmp_path / "told.json"
+    for rank, written in (("1", False), ("0", True)):
+        monkeypatch.setenv("RANK", rank)
+        assert cli("train", shapes, "--out", trained, "--resume", "--json", told)[0] == 0
+        assert told.exists() == written
+
+
 def test_demo_tells_programs_what_it_came_to(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

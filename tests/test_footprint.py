@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 import delineo
@@ -18,6 +19,7 @@ from delineo.progress import NoProgress
 from delineo.recipe import Recipe
 
 CPU = torch.device("cpu")
+ALONE = Fabric(accelerator="cpu", devices=1)
 FOLDER = DataFolder(Path(), "test", "binary", ("disc",), 3, Encoding(), (), {})
 TINY = ("model.name=unet", "model.width=4", "model.depth=2", "precision=fp32", "epochs=1")
 
@@ -57,13 +59,13 @@ def test_a_small_step_tells_of_a_large_one(
     """As many bytes per pixel at half the side, for each network."""
     monkeypatch.setattr(footprint, "bytes_for_networks", lambda: 2**30)
     recipe = Recipe.parse({"model": model, "precision": "fp32"})
-    large = most_pixels(recipe, FOLDER, CPU, None)
+    large = most_pixels(recipe, FOLDER, ALONE, None)
     monkeypatch.setattr(footprint, "SIDE", footprint.SIDE // 2)
-    assert most_pixels(recipe, FOLDER, CPU, None) == pytest.approx(large, rel=0.05)
+    assert most_pixels(recipe, FOLDER, ALONE, None) == pytest.approx(large, rel=0.05)
 
 
 def test_of_networks_of_your_own_nothing_is_known() -> None:
-    own = most_pixels(Recipe(), FOLDER, CPU, lambda i, o: nn.Conv2d(i, o, 1))
+    own = most_pixels(Recipe(), FOLDER, ALONE, lambda i, o: nn.Conv2d(i, o, 1))
     assert own == math.inf
 
 
@@ -73,7 +75,7 @@ def test_a_wider_network_leaves_room_for_fewer_pixels(monkeypatch: pytest.Monkey
         most_pixels(
             Recipe.parse({"model": {"name": "unet", "width": width}, "precision": "fp32"}),
             FOLDER,
-            CPU,
+            ALONE,
             None,
         )
         for width in (4, 8)
@@ -112,3 +114,4 @@ def test_what_was_asked_for_is_kept_and_its_danger_told(data: Path, tmp_path: Pa
     assert size == 5
     assert len(said) == 1
     assert "batch_size=5 and windows of 32 x 32 want about 2.5 times the memory" in said[0]
+    assert said[0] in (tmp_path / "run" / "train.log").read_text()

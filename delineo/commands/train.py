@@ -1,5 +1,6 @@
 """delineo train"""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,5 +33,6 @@ def train(
 
     with show_progress() as progress:
         run = train(source, settings or [], out=out, resume=resume, progress=progress)
-    write_json(json_file, run.outcome())
+    if json_file and os.environ.get("RANK", "0") == "0":  # others may not see the run's files
+        write_json(json_file, run.outcome())
     print_text(f"trained: {run.path}\nnext: delineo evaluate {run.path}")

@@ -47,7 +47,7 @@ class DataConfig(Config):
     """Divides each channel, in the file's units; one number stands for all. None: planned."""
     workers: int | None = Field(default=None, ge=0)
     """Loader processes. None: none on up to four cores without a GPU, else half of the cores, 8 at
-    most."""
+    most, and fewer where shared memory is short."""
     class_windows: float = Field(default=0.5, ge=0, le=1)
     """Share of random windows that are centred on a pixel of a class drawn evenly from those
     present, so that small objects are seen. Only where windows are smaller than images."""

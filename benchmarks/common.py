@@ -47,8 +47,12 @@ def seconds_of(run: Path) -> float:
 
 
 def tune_and_test(name: str, score: str) -> dict[str, Any]:
-    """Fit what makes masks of probabilities for a score on validation, and judge on test again."""
+    """Fit what makes masks of probabilities for a score on validation, and judge on test again.
+
+    The run as it was before is kept as NAME-untuned.
+    """
     run = RUNS / name
+    shutil.copytree(run, RUNS / f"{name}-untuned", dirs_exist_ok=True)
     delineo("tune", str(run), "--score", score)
     delineo("evaluate", str(run), "--split", "test")
     test = json.loads((run / "evaluation-test.json").read_text())

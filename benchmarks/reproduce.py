@@ -87,7 +87,11 @@ TUNED = {
     "tiles-unet": "competition.severstal_mean_dice",
 }
 """Rows that are tuned for a score on validation before they are judged once more."""
-PAIRS = {"tgs": ("tgs-unet", "folder-tgs_salt-15m"), "tiles": ("tiles-unet", "tiles-resunet")}
+PAIRS = {
+    "tgs": ("tgs-unet", "folder-tgs_salt-15m"),
+    "tgs-untuned": ("tgs-unet-untuned", "folder-tgs_salt-15m-untuned"),
+    "tiles": ("tiles-unet", "tiles-resunet"),
+}
 """Rows that are compared on the same images; each difference is second minus first."""
 GRID = "ph2_comparison"
 SMALL_GRID = ("model.width=16", "data.image_size=[128,128]")

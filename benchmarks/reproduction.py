@@ -216,7 +216,9 @@ def _tgs_lines(results: dict[str, Any]) -> list[str]:
             iou = _with_interval(scores["mean_iou"], scores["interval95"]["mean_iou"])
             precision = _with_interval(rules["tgs_precision"], rules["interval95"]["tgs_precision"])
             lines.append(f"| {name}, after `delineo tune` | {iou} | {precision} |")
-    return [*lines, *_pair_lines(results.get("pair-tgs"), "per_image", "mean_iou")]
+    for pair in ("pair-tgs-untuned", "pair-tgs"):
+        lines += _pair_lines(results.get(pair), "per_image", "mean_iou")
+    return lines
 
 
 def _pair_lines(result: dict[str, Any] | None, block: str, score: str) -> list[str]:
@@ -225,12 +227,14 @@ def _pair_lines(result: dict[str, Any] | None, block: str, score: str) -> list[s
         return []
     comparison = result["figures"]
     lines = [""]
+    untuned = comparison["reference"].endswith("-untuned")
+    how = "at a threshold of 0.5" if untuned else "runs as `delineo tune` left them"
     for name, difference in comparison["differences"].items():
         low, high = difference[block]["interval95"][score]
         lines.append(
             f"`{name}` minus `{comparison['reference']}`, paired on the same "
             f"test images: {difference[block][score]:+.3f} [{low:+.3f}, {high:+.3f}] "
-            f"({NAMES[f'{block}.{score}']}; runs as `delineo tune` left them)."
+            f"({NAMES[f'{block}.{score}']}; {how})."
         )
     return lines
 

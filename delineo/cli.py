@@ -5,7 +5,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from .commands import check, compare, demo, evaluate, export, models, predict, report, train, tune
+from .commands import (
+    check,
+    compare,
+    demo,
+    evaluate,
+    export,
+    models,
+    predict,
+    report,
+    serve,
+    train,
+    tune,
+)
 from .commands.console import print_error
 from .errors import ConfigError, DelineoError
 
@@ -80,6 +92,7 @@ app.command()(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(predict.predict)
 app.command()(export.export)
+app.command()(serve.serve)
 app.command(epilog=compare.EPILOG)(compare.compare)
 app.command()(report.report)
 app.command(epilog=models.EPILOG)(models.models)

@@ -6,7 +6,7 @@ RUN/exports, and made anew where weights, settings or decision have changed sinc
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from itertools import takewhile
@@ -46,27 +46,27 @@ def open_predictor(
     runtime: Runtime = "auto",
     progress: Progress | None = None,
     *,
-    images: Iterable[Path] = (),
+    often: bool = False,
 ) -> ScalablePredictor:
     """The predictor of a run or of an export.
 
     `auto`: for a run without a GPU an OpenVINO export of it that is there already, or that is
-    written now where `images`, which are to be predicted, are enough to make it worth while; else
-    PyTorch. `torch`: the run itself. A format: that export of the run, written first where it is
-    missing or stale. Raises ConfigError where that runtime is not installed or `path` is an export
-    in another, RunError where `path` is neither run nor export or the export cannot be had.
+    written now where it will predict `often` enough to make that worth while; else PyTorch.
+    `torch`: the run itself. A format: that export of the run, written first where it is missing or
+    stale. Raises ConfigError where that runtime is not installed or `path` is an export in another,
+    RunError where `path` is neither run nor export or the export cannot be had.
     """
     path, progress = Path(path), progress or NoProgress()
     if is_export(path):
         return _as_it_is(path, runtime)
-    if runtime == "torch":
+    if runtime == "torch" or not is_model(path):
         return load_predictor(path)
     if runtime != "auto":
         wanted = as_format(runtime)
         return ExportedPredictor.load(fresh_export(path, wanted) or _export(path, wanted, progress))
     if find_spec("openvino") is None or has_gpu():
         return load_predictor(path)
-    return _fastest(path, progress, list(images)) or load_predictor(path)
+    return _fastest(path, progress, often) or load_predictor(path)
 
 
 def _as_it_is(path: Path, runtime: Runtime) -> ExportedPredictor:
@@ -79,10 +79,10 @@ def _as_it_is(path: Path, runtime: Runtime) -> ExportedPredictor:
     return ExportedPredictor.load(path)
 
 
-def _fastest(run: Path, progress: Progress, images: list[Path]) -> ExportedPredictor | None:
+def _fastest(run: Path, progress: Progress, often: bool) -> ExportedPredictor | None:
     """The run as OpenVINO; None, and a line that says why, where it cannot be had."""
     try:
-        found = _best_export(run, progress, images)
+        found = _best_export(run, progress, often)
         predictor = ExportedPredictor.load(found) if found else None
     except (DelineoError, OSError) as error:
         # what else to do, after the semicolon, is for those who asked for an export
@@ -94,13 +94,13 @@ def _fastest(run: Path, progress: Progress, images: list[Path]) -> ExportedPredi
     return predictor
 
 
-def _best_export(run: Path, progress: Progress, images: list[Path]) -> Path | None:
-    """The fastest export there is or can be made; None where `images` are not worth one."""
+def _best_export(run: Path, progress: Progress, often: bool) -> Path | None:
+    """The fastest export there is or can be made; None where it does not predict `often`."""
     reason = None
     for wanted in _candidates():
         if found := fresh_export(run, wanted):
             return found
-        if not worth_exporting(images):
+        if not often:
             continue
         reason = refusal(run, wanted)
         if reason is None:

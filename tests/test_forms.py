@@ -50,11 +50,6 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return shutil.copytree(trained, tmp_path / "run")
 
 
-@pytest.fixture
-def many(trained: Path) -> list[Path]:
-    return [image(trained)] * WORTH_IMAGES
-
-
 def image(trained: Path) -> Path:
     return trained.parent / "data/images/disc00.png"
 
@@ -70,9 +65,25 @@ def never(*arguments: object, **options: object) -> None:
     raise AssertionError("this was not to be called")
 
 
-def test_a_few_images_are_not_worth_an_export(run: Path, many: list[Path]) -> None:
+def test_many_images_are_worth_an_export(trained: Path) -> None:
+    assert worth_exporting([image(trained)] * WORTH_IMAGES)
+    assert not worth_exporting([image(trained)] * (WORTH_IMAGES - 1))
+
+
+def test_predict_exports_a_run_for_many_images(
+    run: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "WORTH_IMAGES", 2)
+    first, second = sorted((trained.parent / "data/images").iterdir())[:2]
+    for images, exported in (([first], False), ([first, second], True)):
+        code, _, errors = cli("predict", run, *images, "--out", tmp_path / "masks")
+        assert code == 0, errors
+        assert (run / "exports/openvino").exists() == exported
+
+
+def test_what_is_used_once_is_not_exported(run: Path) -> None:
     lines = Lines()
-    assert isinstance(open_predictor(run, "auto", lines, images=many[1:]), Predictor)
+    assert isinstance(open_predictor(run, "auto", lines), Predictor)
     assert lines.said == []
     assert not (run / "exports").exists()
 
@@ -86,11 +97,11 @@ def test_large_images_are_worth_one(tmp_path: Path) -> None:
     assert not worth_exporting([tmp_path / "missing.png"])
 
 
-def test_many_images_export_the_run_once(
-    run: Path, trained: Path, many: list[Path], monkeypatch: pytest.MonkeyPatch
+def test_what_is_used_often_is_exported_once(
+    run: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines, pixels = Lines(), np.asarray(Image.open(image(trained)))
-    predictor = open_predictor(run, "auto", lines, images=many)
+    predictor = open_predictor(run, "auto", lines, often=True)
     assert isinstance(predictor, ExportedPredictor)
     assert lines.said == [f"exporting {run} as openvino, once, for faster predictions"]
     assert (run / "exports/openvino/certificate.json").exists()
@@ -111,8 +122,8 @@ def test_many_images_export_the_run_once(
 
 
 @pytest.mark.parametrize("changed", ["best.safetensors", "decision.json"])
-def test_a_stale_export_is_made_anew(run: Path, many: list[Path], changed: str) -> None:
-    open_predictor(run, images=many)
+def test_a_stale_export_is_made_anew(run: Path, changed: str) -> None:
+    open_predictor(run, often=True)
     (name,) = Run.open(run).decision().thresholds
     if changed == "decision.json":
         decision = json.loads((run / changed).read_text())
@@ -123,18 +134,18 @@ def test_a_stale_export_is_made_anew(run: Path, many: list[Path], changed: str) 
     assert fresh_export(run, "openvino") is None
     assert isinstance(open_predictor(run), Predictor)
     lines = Lines()
-    anew = open_predictor(run, "auto", lines, images=many)
+    anew = open_predictor(run, "auto", lines, often=True)
     assert isinstance(anew, ExportedPredictor)
     assert len(lines.said) == 1
     assert anew.decision == Run.open(run).decision()
     assert fresh_export(run, "openvino") == run / "exports/openvino"
 
 
-def test_without_the_data_pytorch_predicts(run: Path, many: list[Path]) -> None:
+def test_without_the_data_pytorch_predicts(run: Path) -> None:
     record = json.loads((run / "dataset.json").read_text())
     (run / "dataset.json").write_text(json.dumps({**record, "path": "/nowhere"}))
     lines = Lines()
-    assert isinstance(open_predictor(run, "auto", lines, images=many), Predictor)
+    assert isinstance(open_predictor(run, "auto", lines, often=True), Predictor)
     assert lines.said[1] == (
         f"predicting with PyTorch, as {run} cannot be had as OpenVINO: "
         f"the data of {run} is no longer at /nowhere"
@@ -142,26 +153,26 @@ def test_without_the_data_pytorch_predicts(run: Path, many: list[Path]) -> None:
 
 
 def test_what_fails_its_certificate_is_not_tried_again(
-    run: Path, many: list[Path], monkeypatch: pytest.MonkeyPatch
+    run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         wrong_masks(patch)
         lines = Lines()
-        assert isinstance(open_predictor(run, "auto", lines, images=many), Predictor)
+        assert isinstance(open_predictor(run, "auto", lines, often=True), Predictor)
         assert "its masks agree with PyTorch's in" in lines.said[1]
         with pytest.raises(RunError, match="nothing was exported as openvino"):
             open_predictor(run, "openvino")
     lines = Lines()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forms, "_export", never)
-        assert isinstance(open_predictor(run, "auto", lines, images=many), Predictor)
+        assert isinstance(open_predictor(run, "auto", lines, often=True), Predictor)
     assert len(lines.said) == 1
     assert "its masks agree with PyTorch's in" in lines.said[0]
     assert [file.name for file in (run / "exports").iterdir()] == ["refused.json"]
     # who asks for it, and other weights, get another try
     assert isinstance(open_predictor(run, "openvino"), ExportedPredictor)
     Run.open(run).save_best({k: v * 1.01 for k, v in Run.open(run).best_weights().items()})
-    assert isinstance(open_predictor(run, "auto", images=many), ExportedPredictor)
+    assert isinstance(open_predictor(run, "auto", often=True), ExportedPredictor)
 
 
 def test_a_broken_export_gives_way_to_pytorch(run: Path) -> None:
@@ -174,13 +185,13 @@ def test_a_broken_export_gives_way_to_pytorch(run: Path) -> None:
 
 @pytest.mark.parametrize("what", ["no openvino", "a GPU"])
 def test_where_openvino_is_no_gain_pytorch_predicts(
-    run: Path, many: list[Path], what: str, monkeypatch: pytest.MonkeyPatch
+    run: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if what == "a GPU":
         monkeypatch.setattr(forms, "has_gpu", lambda: True)
     else:
         monkeypatch.setattr(forms, "find_spec", lambda name: None)
-    assert isinstance(open_predictor(run, images=many), Predictor)
+    assert isinstance(open_predictor(run, often=True), Predictor)
 
 
 def test_a_runtime_that_is_asked_for_is_exported(run: Path) -> None:

@@ -68,7 +68,7 @@ def predict(
 ) -> None:
     """Write a mask for each image, at the image's own size."""
     from ..ensemble import as_augmentations, combine
-    from ..forms import open_predictor, origin_of
+    from ..forms import open_predictor, origin_of, worth_exporting
     from ..inputs import find_images
     from ..outputs import predict_files
     from ..progress import show_progress
@@ -79,7 +79,8 @@ def predict(
     runs, images = _runs_and_images(run, images)
     files = [source.path for source in find_images(images, out)]
     with show_progress() as progress:
-        members = [open_predictor(each, runtime, progress, images=files) for each in runs]
+        often = worth_exporting(files)
+        members = [open_predictor(each, runtime, progress, often=often) for each in runs]
         predictor = combine(members, as_augmentations(tta or []))
         if len(runs) > 1:
             progress.message(f"{len(runs)} runs: the mean of probabilities and of decisions")

@@ -29,7 +29,8 @@ AMPLE = 2  # times the windows that are needed; edges then gain more from larger
 USUAL_SIDE = 256  # pictures themselves gain from this much, whatever the masks need
 ENOUGH_DETAIL = 0.97  # the scale at which windows are cut keeps this
 UNHURRIED_SIDE = 288  # without a budget, unless larger windows are ample in the same time
-UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest and most windows of that side without a budget
+UNHURRIED_PASSES = 40  # without a budget, as long as that fits in
+UNHURRIED_WINDOWS = (8_000, 40_000)  # fewest windows, and most of that side
 ENLARGED = 1.3  # times the images' own side: edges still gain from that, beyond it is blur
 PASSES = 20  # how often an image should be seen before resolution is worth more
 BINARY_PASSES = 8  # the same for one class, which is learned sooner and lost at its edges
@@ -198,8 +199,8 @@ def _with_batch(recipe: Recipe, windows: int | None, most_pixels: float) -> Reci
 def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder, most_pixels: float) -> Recipe:
     """Epochs as the recipe says, else as many as give every image its share."""
     images = len(folder.part("train"))
-    windows = min(max(40 * images, UNHURRIED_WINDOWS[0]), max(UNHURRIED_WINDOWS[1], 8 * images))
-    pixels = windows * UNHURRIED_SIDE**2
+    windows = max(UNHURRIED_PASSES * images, UNHURRIED_WINDOWS[0])
+    pixels = min(windows, max(UNHURRIED_WINDOWS[1], 8 * images)) * UNHURRIED_SIDE**2
     ample = _ample_sides(pixels / _windows_needed(folder))
     recipe = _with_size(recipe, probe, max([UNHURRIED_SIDE, *ample]))
     epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))

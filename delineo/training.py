@@ -208,6 +208,7 @@ def finish_epoch(job: Job, state: State) -> None:
             job.run.save_best(state.average.module.state_dict())
         job.run.log_epoch(epoch_record(job, state, validation, loss, better))
     report_epoch(job, state, validation, loss, better)
+    tell_pace(job, state)
     state.loss_sum, state.epoch_first_step = 0.0, state.step
     patient = recipe.patience is None or state.epochs_since_best < recipe.patience
     state.finished = state.step >= state.total_steps or not patient
@@ -263,11 +264,15 @@ def keep_to_budget(job: Job, state: State) -> None:
     fits = job.fabric.broadcast(fits)
     state.total_steps = state.step + fits
     job.progress.expect(state.total_steps * job.batch_size)
-    said = state.planned_steps - state.step
-    if abs(fits - said) > WORTH_SAYING * job.recipe.total_steps():
+
+
+def tell_pace(job: Job, state: State) -> None:
+    """Where the end has moved far since it was last told; within an epoch it may come and go."""
+    left, said = state.total_steps - state.step, state.planned_steps - state.step
+    if abs(left - said) > WORTH_SAYING * job.recipe.total_steps():
         state.planned_steps = state.total_steps
-        pace = "slower than planned" if fits < said else "quicker again"
-        job.say(f"{pace}: {fits} more steps instead of {said}, to keep the budget")
+        pace = "slower than planned" if left < said else "quicker again"
+        job.say(f"{pace}: {left} more steps instead of {said}, to keep the budget")
 
 
 def elapsed(job: Job, state: State) -> float:

@@ -23,7 +23,7 @@ def shapes(make_shapes: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 def test_help_names_every_command():
     code, output, _ = cli("--help")
     assert code == 0
-    for command in ("check", "train", "evaluate", "predict", "compare", "report", "demo"):
+    for command in ("check", "train", "evaluate", "predict", "serve", "compare", "report", "demo"):
         assert f" {command} " in output
 
 
@@ -116,7 +116,7 @@ def test_check_finds_a_truncated_file(make_shapes: Callable[..., Path], tmp_path
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "tune", "predict", "export", "compare", "report"]
+    "command", ["train", "evaluate", "tune", "predict", "export", "compare", "report", "serve"]
 )
 @pytest.mark.parametrize(
     ("name", "said"),
@@ -298,10 +298,12 @@ def test_runs_come_before_images(trained: Path, shapes: Path, tmp_path: Path):
     assert said in errors.replace("\n", "")
 
 
-def test_report_is_one_file(trained: Path):
-    code, output, _ = cli("report", trained)
+def test_report_is_one_file(trained: Path, tmp_path: Path):
+    code, output, _ = cli("report", trained, "--json", tmp_path / "written.json")
     assert code == 0
     assert str(trained / "report.html") in output
+    written = json.loads((tmp_path / "written.json").read_text())
+    assert written == {"report": str(trained / "report.html")}
 
 
 def copy_of(run: Path, copy: Path) -> Path:

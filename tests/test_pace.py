@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from delineo.pace import LATELY, SLACK, Pace
+from delineo.pace import ENOUGH, LATELY, SLACK, Pace
 
 
 def pace_of(step: float, validation: float = 0.0, seen: int = LATELY) -> Pace:
@@ -16,8 +16,8 @@ def pace_of(step: float, validation: float = 0.0, seen: int = LATELY) -> Pace:
 
 
 def test_nothing_is_shortened_before_enough_was_seen() -> None:
-    assert pace_of(100.0, seen=LATELY // 2 - 1).steps_within(10.0, 0.0, 500, 50) == 500
-    assert pace_of(100.0, seen=LATELY // 2).steps_within(10.0, 0.0, 500, 50) == 0
+    assert pace_of(100.0, seen=ENOUGH - 1).steps_within(10.0, 0.0, 500, 50) == 500
+    assert pace_of(100.0, seen=ENOUGH).steps_within(10.0, 0.0, 500, 50) == 0
 
 
 def test_in_time_nothing_changes() -> None:
@@ -40,6 +40,13 @@ def test_a_single_slow_step_is_no_sign() -> None:
     pace = pace_of(0.1)
     pace.saw_step(60.0)
     assert pace.steps_within(55.0, 0.0, 500, 50) == 500
+
+
+def test_a_loader_that_is_late_again_and_again_counts() -> None:
+    pace = pace_of(0.1)
+    for number in range(LATELY):
+        pace.saw_step(1.7 if number % 8 == 0 else 0.1)
+    assert pace.steps_within(55.0, 0.0, 500, 50) < 250
 
 
 def test_what_was_long_ago_is_forgotten() -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -63,9 +65,9 @@ def serve(
 def application(predictor: MaskPredictor, models: Sequence[str]) -> web.Application:
     """GET / describes the model; POST /mask and the like answer an image file.
 
-    Images are predicted one after the other, since each prediction uses all cores.
+    Images are predicted in one thread, one after the other, since each prediction uses all cores.
     """
-    known, turn = answers(predictor), asyncio.Lock()
+    known, thread = answers(predictor), ThreadPoolExecutor(max_workers=1)
 
     async def describe(_: web.Request) -> web.Response:
         return web.json_response(_description(predictor, models, known))
@@ -76,8 +78,8 @@ def application(predictor: MaskPredictor, models: Sequence[str]) -> web.Applicat
             there = ", ".join(f"/{each}" for each in known)
             raise web.HTTPNotFound(text=f"there is no /{what} to POST to; there are {there}")
         image = await _image_in(request)
-        async with turn:
-            body, kind = await asyncio.to_thread(predict_bytes, predictor, image, known[what])
+        work = partial(predict_bytes, predictor, image, known[what])
+        body, kind = await asyncio.get_running_loop().run_in_executor(thread, work)
         return web.Response(body=body, content_type=kind)
 
     app = web.Application(middlewares=[_in_json], client_max_size=MOST_BYTES)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,36 @@ def test_an_export_is_served_without_pytorch_until_a_signal(
     )
     assert code == 0, errors
     assert body == (tmp_path / "masks/disc00.png").read_bytes()
+
+
+SLOW = """
+import time
+from types import SimpleNamespace
+from delineo import serving
+
+def slow(*_):
+    print("begun", flush=True)
+    time.sleep(1)
+    return b"mask", "image/png"
+
+serving.predict_bytes = slow
+disc = SimpleNamespace(task="binary", classes=("disc",))
+serving.serve(disc, ["run"], "127.0.0.1", 0, lambda url: print(url, flush=True))
+"""
+
+
+def test_what_has_begun_is_answered_before_the_end(photo: bytes) -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE) as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        assert server.stdout
+        url = server.stdout.readline().decode().strip()
+        asked = threads.submit(lambda: urlopen(f"{url}/mask", photo, timeout=60).read())
+        assert server.stdout.readline() == b"begun\n"
+        server.send_signal(signal.SIGTERM)
+        assert asked.result() == b"mask"
+        assert server.wait(60) == 0
 
 
 def test_a_run_is_exported_before_it_is_served(

@@ -19,8 +19,16 @@ from .targets import Wanted, file_names
 
 MOST_BYTES = 2**28
 """Bytes of an image file that are taken."""
-TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""Those of TIFF and BigTIFF, big and little endian."""
+BEGINNINGS = {
+    ".png": (b"\x89PNG\r\n\x1a\n",),
+    ".jpg": (b"\xff\xd8\xff",),
+    ".tif": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    ".webp": (b"RIFF",),
+    ".bmp": (b"BM",),
+    ".gif": (b"GIF8",),
+    ".pnm": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"),
+}
+"""How the files begin that are taken: strangers must not reach every reader there is."""
 CONTENT_TYPES = {
     ".png": "image/png",
     ".tif": "image/tiff",
@@ -112,9 +120,7 @@ def predict_bytes(predictor: MaskPredictor, image: bytes, answer: Answer) -> tup
     Raises DataError where the image cannot be predicted.
     """
     with TemporaryDirectory() as folder:
-        # the endings of names tell TIFF, as they do on disk
-        suffix = ".tif" if image.startswith(TIFF_BEGINNINGS) else ""
-        source, out = Path(folder, f"{_STEM}{suffix}"), Path(folder, "out")
+        source, out = Path(folder, f"{_STEM}{_suffix(image)}"), Path(folder, "out")
         source.write_bytes(image)
         file, wanted = out / answer.file, answer.wanted
         if file.suffix == ".csv":
@@ -124,6 +130,15 @@ def predict_bytes(predictor: MaskPredictor, image: bytes, answer: Answer) -> tup
             raise DataError(failed[source].replace(str(source), "the file that was sent"))
         file = file if file.exists() else file.with_suffix(".tif")
         return file.read_bytes(), CONTENT_TYPES[file.suffix]
+
+
+def _suffix(image: bytes) -> str:
+    """The ending that a file of that content has. Raises DataError for other files."""
+    for suffix, beginnings in BEGINNINGS.items():
+        if image.startswith(beginnings):
+            return suffix
+    kinds = ", ".join(suffix[1:] for suffix in BEGINNINGS)
+    raise DataError(f"the file that was sent is no image of a known format; send one of {kinds}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

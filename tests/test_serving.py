@@ -23,7 +23,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from command import cli
 from geotiffs import PLACE, Channels, expected, picture
 from geotiffs import save as save_scan
-from test_outputs import predictor_of, save
+from PIL import Image
+from test_outputs import predictor_of, save, stripes
 
 import delineo
 from delineo import certificate, serving
@@ -67,7 +68,7 @@ def photo(tmp_path: Path) -> bytes:
 def test_each_answer_is_the_file_that_predict_writes(
     task: Task, photo: bytes, tmp_path: Path
 ) -> None:
-    predictor, image, out = predictor_of(task), tmp_path / "image", tmp_path / "out"
+    predictor, image, out = predictor_of(task), tmp_path / "image.png", tmp_path / "out"
     image.write_bytes(photo)
     everything = Wanted(
         overlay=True, class_masks=True, probabilities=True, table=out / "areas.csv",
@@ -82,6 +83,24 @@ def test_each_answer_is_the_file_that_predict_writes(
         assert body == (out / answer.file).read_bytes(), path
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert written - {answer.file for answer in known.values()} <= {"data.yaml"}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_usual_formats_are_taken(kind: str, mode: str) -> None:
+    file = BytesIO()
+    Image.fromarray(stripes()).convert(mode).save(file, kind)
+    status, _, body = ask(predictor_of("binary"), "/mask", file.getvalue())
+    assert status == 200
+    assert Image.open(BytesIO(body)).size == (9, 7)
+
+
+def test_what_pillow_would_run_a_program_for_is_not_taken() -> None:
+    file = BytesIO()
+    Image.fromarray(stripes()).save(file, "EPS")
+    status, text = refused(predictor_of("binary"), "/mask", file.getvalue())
+    assert status == 400
+    assert text.startswith("the file that was sent is no image of a known format; send one of")
 
 
 def test_a_form_is_taken_too(photo: bytes) -> None:
@@ -116,9 +135,10 @@ def test_masks_of_a_geotiff_keep_its_place(tmp_path: Path) -> None:
 def test_what_is_no_image_is_a_sentence(photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = predictor_of("binary")
     status, text = refused(predictor, "/mask", b"no image")
-    assert (status, text) == (
-        400,
-        "the file that was sent is not an image of a known format; replace or remove it",
+    assert status == 400
+    assert text == (
+        "the file that was sent is no image of a known format; "
+        "send one of png, jpg, tif, webp, bmp, gif, pnm"
     )
     status, text = refused(predictor, "/mask", photo[:50])
     assert status == 400

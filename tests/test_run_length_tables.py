@@ -34,6 +34,17 @@ def test_severstal_tables(tree: Tree, header: str) -> None:
     }
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_tables_from_spreadsheets(tree: Tree, separator: str) -> None:
+    root = tree("train_images/a.jpg train_images/b.jpg")
+    text = "\ufeffImageId,ClassId,EncodedPixels\r\na.jpg,1,1 3\r\nb.jpg,2,9 9\r\n"
+    layout = find_layout(_table(root, text.replace(",", separator)))
+    assert [sample.mask for sample in layout.samples] == [
+        MaskRuns(((0, "1 3"),)),
+        MaskRuns(((1, "9 9"),)),
+    ]
+
+
 def test_declared_classes_of_a_table(tree: Tree) -> None:
     root = _table(tree("train_images/a.jpg"), "ImageId,ClassId,EncodedPixels\na.jpg,2,1 3\n")
     (root / "dataset.yaml").write_text("classes: [hole, crack, fray]")

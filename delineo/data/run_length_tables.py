@@ -62,7 +62,9 @@ def read_table(path: Path) -> list[Row]:
 def _read_rows(path: Path) -> list[Row]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+        separator = _separator(file.readline())
+        file.seek(0)
+        reader = csv.reader(file, delimiter=separator)
         header = [column.strip().lower() for column in next(reader)]
         image, code = _column(header, _IMAGE_COLUMNS), _column(header, _CODE_COLUMNS)
         label = _column(header, _CLASS_COLUMNS)
@@ -81,6 +83,11 @@ def _read_rows(path: Path) -> list[Row]:
                 name, own = _parted(name, f"{path}, line {reader.line_num}")
             rows.append(Row(name, own, fields[code or 0].strip()))
     return rows
+
+
+def _separator(header: str) -> str:
+    """A comma, or what spreadsheets write where the comma is part of numbers."""
+    return max(",;\t", key=header.count)
 
 
 def _parted(joined: str, place: str) -> tuple[str, str]:
@@ -111,7 +118,8 @@ def _find_table(root: Path) -> Path | None:
 
 def _is_table(path: Path) -> bool:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = [column.strip().strip('"').lower() for column in file.readline().split(",")]
+        line = file.readline()
+    header = [column.strip().strip('"').lower() for column in line.split(_separator(line))]
     return (
         _column(header, _IMAGE_COLUMNS) is not None and _column(header, _CODE_COLUMNS) is not None
     )

@@ -5,7 +5,7 @@ python benchmarks/folders.py carvana --budget 15m       recorded as folder-carva
 python benchmarks/folders.py carvana --ending whole --settings data.image_size=[400,600] epochs=8
                                                         at the files' own size; `larger` is
                                                         data.image_size=[512,768] epochs=10
-python benchmarks/folders.py ph2 --ending open --settings seed=0        without a budget
+python benchmarks/folders.py ph2 tgs_salt --ending open --settings seed=0        without a budget
 """
 
 import argparse

@@ -88,8 +88,10 @@ TUNED = {
 }
 """Rows that are tuned for a score on validation before they are judged once more."""
 PAIRS = {
-    "tgs": ("tgs-unet", "folder-tgs_salt-15m"),
-    "tgs-untuned": ("tgs-unet-untuned", "folder-tgs_salt-15m-untuned"),
+    "tgs": ("tgs-unet", "folder-tgs_salt-open"),
+    "tgs-untuned": ("tgs-unet-untuned", "folder-tgs_salt-open-untuned"),
+    "tgs-15m": ("tgs-unet", "folder-tgs_salt-15m"),
+    "tgs-15m-untuned": ("tgs-unet-untuned", "folder-tgs_salt-15m-untuned"),
     "tiles": ("tiles-unet", "tiles-resunet"),
 }
 """Rows that are compared on the same images; each difference is second minus first."""

@@ -204,7 +204,8 @@ def _without_hurry(recipe: Recipe, probe: Probe, folder: DataFolder, most_pixels
     ample = _ample_sides(pixels / _windows_needed(folder))
     recipe = _with_size(recipe, probe, max([UNHURRIED_SIDE, *ample]))
     epoch_size = recipe.epoch_size or (images if recipe.epochs else max(images, 400))
-    epochs = recipe.epochs or round(min(windows, pixels / _area(recipe)) / epoch_size)
+    rounds = round(min(windows, pixels / _area(recipe)) / epoch_size)
+    epochs = recipe.epochs or max(1, rounds)
     recipe = _with_batch(recipe, epochs * epoch_size, most_pixels)
     return recipe.model_copy(update={"epochs": epochs, "epoch_size": epoch_size})
 

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -19,6 +20,7 @@ LONGEST_NAME = 248
 """Bytes of a file's name: the usual disks take 255, and unfinished scans are longer by seven."""
 
 _PICTURES = ("_overlay", "_classes")
+_MAP = "probability_"
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def name_targets(
 
 def _endings(predictor: MaskPredictor, wanted: Wanted) -> list[str]:
     """What the names of an image's files have after its stem, the masks' last."""
-    maps = [f"_probability_{name}.png" for name in file_names(predictor.classes)]
+    maps = [f"_{_MAP}{name}.png" for name in file_names(predictor.classes)]
     drawn = zip(_PICTURES, (wanted.overlay, wanted.class_overlays), strict=True)
     pictures = [f"{ending}.png" for ending, wanted_too in drawn if wanted_too]
     layers = _class_endings(predictor) if wants_layers(wanted, predictor) else []
@@ -209,6 +211,12 @@ def file_names(classes: Sequence[str]) -> list[str]:
     names: list[str] = []
     for name in classes:
         safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-        taken = safe in names or f"_{safe}" in _PICTURES
-        names.append(f"{safe}_{len(names)}" if taken else safe)
+        safe = f"class_{safe}" if safe.startswith(_MAP) else safe
+        numbered = (f"{safe}_{number}" for number in count(len(names)))
+        names.append(next(each for each in chain([safe], numbered) if _is_free(each, names)))
     return names
+
+
+def _is_free(name: str, taken: Sequence[str]) -> bool:
+    """Whether no other file of an image would have that ending."""
+    return name not in taken and f"_{name}" not in _PICTURES

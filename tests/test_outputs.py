@@ -252,6 +252,22 @@ def test_nothing_to_predict_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["overlay_1", "overlay"],
+        ["overlay_0", "overlay"],
+        ["a b_2", "a_b", "a b"],
+        ["probability_x", "x"],
+        ["x", "probability_x", "class_probability_x"],
+    ],
+)
+def test_no_two_files_of_an_image_have_one_name(names: list[str]) -> None:
+    safe = file_names(names)
+    files = [*safe, *(f"probability_{name}" for name in safe), "overlay", "classes"]
+    assert len(set(files)) == len(files)
+
+
 def test_class_names_become_file_names() -> None:
     assert file_names(["road", "a/b", "a b", "grün-1.5", "../x"]) == [
         "road", "a_b", "a_b_2", "grün-1.5", ".._x",

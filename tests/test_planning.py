@@ -151,6 +151,11 @@ def test_without_a_budget_small_images_are_seen_more_often(
     assert (recipe.epochs, recipe.epoch_size) == (passes, 3000)
 
 
+@pytest.mark.parametrize("setting", ["data.image_size=[2048,2048]", "epoch_size=20000"])
+def test_without_a_budget_there_is_an_epoch_at_least(plain: DataFolder, setting: str) -> None:
+    assert planned(plain, None, PIXEL, setting).epochs == 1
+
+
 def test_without_a_budget_one_class_gets_larger_windows_in_the_same_time(tmp_path: Path) -> None:
     """It needs to be seen less often, and is lost at its edges."""
     pixels = {}

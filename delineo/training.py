@@ -269,10 +269,12 @@ def keep_to_budget(job: Job, state: State) -> None:
 def tell_pace(job: Job, state: State) -> None:
     """Where the end has moved far since it was last told; within an epoch it may come and go."""
     left, said = state.total_steps - state.step, state.planned_steps - state.step
-    if abs(left - said) > WORTH_SAYING * job.recipe.total_steps():
-        state.planned_steps = state.total_steps
-        pace = "slower than planned" if left < said else "quicker again"
-        job.say(f"{pace}: {left} more steps instead of {said}, to keep the budget")
+    if abs(left - said) <= WORTH_SAYING * job.recipe.total_steps():
+        return
+    state.planned_steps = state.total_steps
+    pace = "slower than planned" if left < said else "quicker again"
+    more = f"{left} more steps instead of {said}" if left else f"ended {said} steps early"
+    job.say(f"{pace}: {more}, to keep the budget")
 
 
 def elapsed(job: Job, state: State) -> float:

@@ -1,6 +1,7 @@
 """`delineo serve`: what it answers is what `predict` writes, and what goes wrong is a sentence."""
 
 import asyncio
+import errno
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from aiohttp import FormData
 from aiohttp.test_utils import TestClient, TestServer
 from command import cli
@@ -41,20 +43,22 @@ TestServer.__test__ = TestClient.__test__ = False  # pyright: ignore[reportAttri
 
 
 def ask(
-    predictor: Any, path: str, data: Any = None, method: str = "POST"
+    predictor: Any, path: str, data: Any = None, method: str = "POST", **more: Any
 ) -> tuple[int, str, bytes]:
     """(status, content type, body) of one request."""
 
     async def asked() -> tuple[int, str, bytes]:
         async with TestClient(TestServer(application(predictor, ["run"]))) as client:
-            response = await client.request(method, path, data=data)
+            response = await client.request(method, path, data=data, **more)
             return response.status, response.content_type, await response.read()
 
     return asyncio.run(asked())
 
 
-def refused(predictor: Any, path: str, data: Any = None, method: str = "POST") -> tuple[int, str]:
-    status, content_type, body = ask(predictor, path, data, method)
+def refused(
+    predictor: Any, path: str, data: Any = None, method: str = "POST", **more: Any
+) -> tuple[int, str]:
+    status, content_type, body = ask(predictor, path, data, method, **more)
     assert content_type == "application/json"
     return status, json.loads(body)["error"]
 
@@ -117,7 +121,8 @@ def test_the_description_says_what_the_model_finds() -> None:
     assert found["models"] == ["run"]
     assert (found["task"], found["classes"]) == ("multilabel", ["hole", "a/b c"])
     assert found["decision"] == predictor.decision.model_dump(mode="json")
-    assert found["answers"] == [f"/{each}" for each in answers(predictor)]
+    assert found["answers"] == [f"/{quote(each)}" for each in answers(predictor)]
+    assert "/mask/a/b%20c" in found["answers"]
 
 
 def test_masks_of_a_geotiff_keep_its_place(tmp_path: Path) -> None:
@@ -151,7 +156,7 @@ def test_what_is_no_image_is_a_sentence(photo: bytes, monkeypatch: pytest.Monkey
         assert text.startswith("there is no image in the request; send the image file as its body")
     monkeypatch.setattr(serving, "MOST_BYTES", 2**20)
     status, text = refused(predictor, "/mask", BytesIO(bytes(2**20 + 1)))
-    assert (status, text[:37]) == (400, "the image has more than 1 MB; predict")
+    assert (status, text[:37]) == (413, "the image has more than 1 MB; predict")
 
 
 def test_an_image_of_other_bands_is_refused(tmp_path: Path) -> None:
@@ -159,6 +164,64 @@ def test_an_image_of_other_bands_is_refused(tmp_path: Path) -> None:
     status, text = refused(Channels(), "/mask", scan)
     assert status == 400
     assert text.startswith("the file that was sent has 5 bands")
+
+
+@pytest.mark.parametrize(
+    ("headers", "data"),
+    [
+        ({"Content-Type": "multipart/form-data"}, b"x"),
+        ({"Content-Type": "multipart/form-data; boundary=a"}, b"--b\r\n\r\nx"),
+        (
+            {"Content-Type": "multipart/form-data; boundary=a"},
+            b'--a\r\nContent-Disposition: form-data; name="n"\r\n\r\n\xff\xfe\r\n--a--\r\n',
+        ),
+        (
+            {"Content-Type": "multipart/form-data; boundary=a"},
+            b"--a\r\nContent-Disposition: form-data\r\n\r\nx\r\n--a--\r\n",
+        ),
+    ],
+)
+def test_a_request_that_is_none_is_a_sentence(headers: dict[str, str], data: bytes) -> None:
+    status, text = refused(predictor_of("binary"), "/mask", data, headers=headers)
+    assert status == 400
+    assert text.startswith("the request cannot be read (")
+
+
+def test_images_that_would_keep_others_waiting_are_refused(
+    photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse = tmp_path / "sparse.tif"
+    tifffile.memmap(sparse, shape=(6000, 6000), dtype=np.uint8)
+    file = BytesIO()
+    with sparse.open("rb") as whole:
+        file.write(whole.read(1000))  # its pixels need not come
+    status, text = refused(predictor_of("binary"), "/mask", file.getvalue())
+    assert status == 400
+    assert text.startswith("the file that was sent has 36 million pixels, and 33 million are ")
+    monkeypatch.setattr(serving, "MOST_PIXELS", 62)
+    status, text = refused(predictor_of("binary"), "/mask", photo)
+    assert (status, text[:31]) == (400, "the file that was sent has 0 mi")
+
+
+def test_a_full_disk_is_told_without_a_path(photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/secret")
+
+    monkeypatch.setattr(serving, "predict_files", full)
+    said = "the server has no room or memory for that now; try again later"
+    assert refused(predictor_of("binary"), "/mask", photo) == (503, said)
+
+
+def test_masks_of_classes_that_overlap_keep_the_place_of_a_geotiff(tmp_path: Path) -> None:
+    image = picture(40, 50)
+    scan = save_scan(tmp_path / "scan.tif", image).read_bytes()
+    for place, name in enumerate(("hole", "crack")):
+        status, content_type, body = ask(Channels("multilabel"), f"/mask/{name}", scan)
+        assert (status, content_type) == (200, "image/tiff")
+        (tmp_path / "mask.tif").write_bytes(body)
+        with rasterio.open(tmp_path / "mask.tif") as mask:
+            assert mask.transform == PLACE["transform"]
+            assert np.array_equal(mask.read(1) > 0, expected(image, "multilabel")[place] == 1)
 
 
 def test_what_is_not_there_is_a_sentence(photo: bytes) -> None:
@@ -185,15 +248,19 @@ def test_images_are_predicted_one_after_the_other(
         running -= 1
         return b"", "image/png"
 
-    async def several() -> list[int]:
+    async def several(number: int) -> list[int]:
         server = TestServer(application(predictor_of("binary"), ["run"]))
         async with TestClient(server) as client:
-            responses = await asyncio.gather(*(client.post("/mask", data=photo) for _ in range(4)))
+            responses = await asyncio.gather(
+                *(client.post("/mask", data=photo) for _ in range(number))
+            )
             return [response.status for response in responses]
 
     monkeypatch.setattr(serving, "predict_bytes", slow)
-    assert asyncio.run(several()) == [200] * 4
+    assert asyncio.run(several(4)) == [200] * 4
     assert most == 1
+    monkeypatch.setattr(serving, "MOST_WAITING", 2)
+    assert sorted(asyncio.run(several(4))) == [200, 200, 503, 503]
 
 
 def test_nothing_stays_on_disk(
@@ -218,7 +285,7 @@ def test_an_address_that_is_taken_is_told(trained: Path) -> None:
         code, _, errors = cli("serve", trained, "--runtime", "torch", "--port", port)
     assert code == 2
     assert errors.startswith(f"error: cannot listen at port {port} of 127.0.0.1 (")
-    for elsewhere in ("203.0.113.1", "no.such.host.invalid"):
+    for elsewhere in ("203.0.113.1", "no.such.host.invalid", 70 * "ü"):
         code, _, errors = cli("serve", trained, "--runtime", "torch", "--host", elsewhere)
         assert code == 2
         assert errors.startswith("error: cannot listen at port ")
@@ -281,7 +348,9 @@ def slow(*_):
 
 serving.predict_bytes = slow
 disc = SimpleNamespace(task="binary", classes=("disc",))
-serving.serve(disc, ["run"], "127.0.0.1", 0, lambda url: print(url, flush=True))
+listener, url = serving.listen("127.0.0.1", 0)
+print(url, flush=True)
+serving.serve(disc, ["run"], listener)
 """
 
 

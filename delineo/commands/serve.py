@@ -40,16 +40,16 @@ def serve(
     from ..ensemble import as_augmentations, combine
     from ..forms import open_predictor
     from ..progress import show_progress
-    from ..serving import serve
+    from ..serving import listen, serve
 
     augmentations, names = as_augmentations(tta or []), [str(run) for run in runs]
-    with show_progress() as progress:
-        members = [open_predictor(run, runtime, progress, often=True) for run in runs]
-    logging.basicConfig(format="%(asctime)s  %(message)s", datefmt=TIME, level=logging.INFO)
-
-    def announce(url: str) -> None:
+    listener, url = listen(host, port)
+    with listener:
+        with show_progress() as progress:
+            members = [open_predictor(run, runtime, progress, often=True) for run in runs]
+        predictor = combine(members, augmentations)
         print_text(f"serving {', '.join(names)} at {url}, until Ctrl-C")
         print_text(f"try: curl --data-binary @IMAGE {url}/overlay --output overlay.png")
         write_json(json_file, {"url": url, "models": names})
-
-    serve(combine(members, augmentations), names, host, port, announce)
+        logging.basicConfig(format="%(asctime)s  %(message)s", datefmt=TIME, level=logging.INFO)
+        serve(predictor, names, listener)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 from numpy import ndarray
+from PIL import Image
 
 from ..errors import DataError
 from .images import guarded, read_image
@@ -30,6 +31,18 @@ def is_scan(path: Path) -> bool:
 def is_large(path: Path) -> bool:
     """Whether a file is a scan that is not read at once."""
     return _header(path)[0] > LARGEST_IMAGE
+
+
+def count_pixels(path: Path) -> int:
+    """Height times width, from the beginning of a file. Raises DataError as `read_image`."""
+    return _header(path)[0] or guarded(path, _count_pixels)
+
+
+def _count_pixels(path: Path) -> int:
+    # those that files of IMAGE_SUFFIXES have; Pillow would try forty others
+    usual = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM")
+    with Image.open(path, formats=usual) as image:
+        return image.width * image.height
 
 
 def _header(path: Path) -> tuple[int, bool]:

@@ -6,7 +6,7 @@ an image without a class. All but the threshold of 0.5 are off until `tune` find
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -112,6 +112,16 @@ class Decision(Config):
         columns = zip(*named.values(), strict=True)
         found = [CleanUp(**dict(zip(named, values, strict=True))) for values in columns]
         return found if any(clean_up != CleanUp() for clean_up in found) else []
+
+
+def decided_otherwise(record: Mapping[str, Any], decision: Decision) -> bool:
+    """Whether the masks of an evaluation file were made in another way than `decision` would.
+
+    Files that do not say how are of masks by default thresholds.
+    """
+    default = Decision.default(record["task"], tuple(record["classes"]))
+    made_by = record.get("decision") or default.model_dump(mode="json")
+    return made_by != decision.model_dump(mode="json")
 
 
 def decide(

@@ -25,7 +25,7 @@ from .prediction import Predictor
 from .progress import NoProgress, Progress
 from .report import write_report
 from .run import Run
-from .tables import score_table
+from .score_tables import score_table
 from .targets import Wanted
 from .training import train
 

@@ -13,7 +13,7 @@ from jaxtyping import Shaped, UInt8
 
 from .data.encoding import read_sample
 from .data.groups import guess_groups
-from .data.samples import PARTS, DataFolder, Part, Sample, Task
+from .data.samples import DataFolder, Part, Sample, Task
 from .decision import Decision
 from .errors import DataError, RunError
 from .files import write_atomically
@@ -31,7 +31,6 @@ from .metrics import (
     tabulate,
 )
 from .progress import NoProgress, Progress
-from .run import Run
 
 ASPECT_TOLERANCE = 0.02
 """How much the aspect ratios of an image and its mask may differ, by rounding of a resize."""
@@ -190,44 +189,6 @@ def image_groups(folder: DataFolder, ids: Sequence[str]) -> Groups:
     found = tuple(groups.get(sample_id) for sample_id in ids)
     sizes = Counter(group for group in found if group is not None)
     return found if max(sizes.values(), default=1) > 1 else None
-
-
-def decided_otherwise(record: Mapping[str, Any], decision: Decision) -> bool:
-    """Whether the masks of an evaluation file were made in another way than `decision` would.
-
-    Files that do not say how are of masks by default thresholds.
-    """
-    default = Decision.default(record["task"], tuple(record["classes"]))
-    made_by = record.get("decision") or default.model_dump(mode="json")
-    return made_by != decision.model_dump(mode="json")
-
-
-def stale_evaluations(run: Run) -> list[Path]:
-    """The run's evaluation files whose masks its decision.json would not make again."""
-    files = [run.evaluation_file(part) for part in PARTS]
-    decision = run.decision()
-    return [
-        file
-        for file in files
-        if file.exists() and decided_otherwise(json.loads(file.read_text()), decision)
-    ]
-
-
-def shared_folder(runs: Sequence[Run], part: Part) -> DataFolder:
-    """The data of runs that are judged together.
-
-    Raises DataError where `part` of the first is not that of the others, which may have been
-    trained on it.
-    """
-    first = runs[0].description()
-    for run in runs[1:]:
-        other = run.description()
-        if (other.root, set(other.splits[part])) != (first.root, set(first.splits[part])):
-            raise DataError(
-                f"{run.path} has other {part} images than {runs[0].path}, so it may be that one of "
-                "them was trained on images that are to judge it; give --data with others"
-            )
-    return runs[0].folder()
 
 
 def count_images(

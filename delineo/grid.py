@@ -20,13 +20,13 @@ from .comparison import Comparison, compare
 from .config import Config
 from .data.samples import PARTS, Part
 from .errors import ConfigError, DataError, DelineoError, InterruptionError, RunError
-from .evaluation import Evaluation, evaluate, stale_evaluations
+from .evaluation import Evaluation, evaluate
 from .files import write_atomically
 from .prediction import Predictor, build_network
 from .progress import NoProgress, Progress
 from .recipe import Recipe, find_recipe
 from .report import write_comparison_page
-from .run import Run
+from .run import Run, stale_evaluations
 from .training import train
 from .yamlfile import read_yaml
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .data.layouts import find_layout
-from .data.samples import DataFolder, Encoding
-from .decision import Decision
+from .data.samples import PARTS, DataFolder, Encoding, Part
+from .decision import Decision, decided_otherwise
 from .errors import DataError, DiskFullError, NoRunError, RunError
 from .files import disk_is_full, open_atomically, write_atomically
 from .machine import package_versions
@@ -230,6 +230,34 @@ class Run:
             **details,
         }
         write_atomically(self.environment_file, json.dumps(record, indent=1))
+
+
+def stale_evaluations(run: Run) -> list[Path]:
+    """The run's evaluation files whose masks its decision.json would not make again."""
+    files = [run.evaluation_file(part) for part in PARTS]
+    decision = run.decision()
+    return [
+        file
+        for file in files
+        if file.exists() and decided_otherwise(json.loads(file.read_text()), decision)
+    ]
+
+
+def shared_folder(runs: Sequence[Run], part: Part) -> DataFolder:
+    """The data of runs that are judged together.
+
+    Raises DataError where `part` of the first is not that of the others, which may have been
+    trained on it.
+    """
+    first = runs[0].description()
+    for run in runs[1:]:
+        other = run.description()
+        if (other.root, set(other.splits[part])) != (first.root, set(first.splits[part])):
+            raise DataError(
+                f"{run.path} has other {part} images than {runs[0].path}, so it may be that one of "
+                "them was trained on images that are to judge it; give --data with others"
+            )
+    return runs[0].folder()
 
 
 def _read_json(path: Path) -> Any:

@@ -1,60 +1,25 @@
-"""Scores and networks as tables that people read in a terminal."""
-
-from typing import Any
+"""Comparisons, tunings and networks as tables that people read in a terminal."""
 
 from rich.table import Table
 from rich.text import Text
 
 from .comparison import Comparison
 from .data.findings import counted
-from .evaluation import Evaluation
 from .models.catalogue import Network
 from .models.summary import LayerTable, Level
+from .score_tables import BLOCKS, plain_table, score_cell
 from .tuning import Tuning
 
-_BLOCKS = {"dataset": "all pixels together", "per_image": "average of images"}
 _LEGEND = (
     "multiply-adds: of the convolutions, for one image. receptive field: side, in pixels of the "
     "image, of the square that one value depends on, where it is largest"
 )
 
 
-def score_table(evaluation: Evaluation) -> Table:
-    """Both averages of each class: IoU and Dice with 95 % intervals, precision and recall."""
-    title = f"{evaluation.part}: {counted(len(evaluation.ids), 'image')}"
-    table = _table(title, "", "IoU [95 %]", "Dice [95 %]", "precision", "recall")
-    for block, meaning in _BLOCKS.items():
-        scores = evaluation.scores[block]
-        table.add_row(Text(meaning, style="bold"))
-        for name in evaluation.classes:
-            table.add_row(Text(f"  {name}"), *_of_class(scores, name))
-        if len(evaluation.classes) > 1:
-            table.add_row("  mean", _mean(scores, "mean_iou"), _mean(scores, "mean_dice"))
-        table.add_section()
-    return table
-
-
-def competition_table(evaluation: Evaluation) -> Table:
-    """The scores by the rules of the two competitions, with 95 % intervals."""
-    scores = evaluation.scores["competition"]
-    table = _table("by the rules of competitions", "", "score [95 %]")
-    if "tgs_precision" in scores:
-        name = "TGS Salt: mean precision over IoU 0.50 to 0.95"
-        table.add_row(name, _mean(scores, "tgs_precision"))
-    table.add_row("Severstal: mean Dice", _mean(scores, "severstal_mean_dice"))
-    if len(evaluation.classes) > 1:
-        for name, value in scores["severstal_dice"].items():
-            table.add_row(
-                Text(f"  {name}"),
-                _cell(value, _bounds(scores["interval95"], "severstal_dice", name)),
-            )
-    return table
-
-
 def tuning_table(tuning: Tuning) -> Table:
     """Each step and class with what was chosen, and what it gains on images that did not choose."""
     title = f"val: {tuning.num_images} images, {tuning.score}"
-    table = _table(title, "step", "class", "value", "before", "gain [95 %]", "")
+    table = plain_table(title, "step", "class", "value", "before", "gain [95 %]", "")
     calibration = tuning.calibration
     loss = calibration.gain.to_json()
     gain = _gain(loss["gain"], loss["interval95"])
@@ -71,18 +36,18 @@ def tuning_table(tuning: Tuning) -> Table:
         kept = "kept" if step.kept else "nothing better" if step.gain is None else "not kept"
         value = f"{step.value:.3g}" if isinstance(step.value, float) else str(step.value)
         name = step.step.replace("_", " ").removesuffix("s")
-        table.add_row(name, Text(step.of or "all"), value, _cell(step.score), gain, kept)
+        table.add_row(name, Text(step.of or "all"), value, score_cell(step.score), gain, kept)
     return table
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """Runs, the best first, each with its paired difference to the reference."""
     first = comparison.evaluations[comparison.reference]
-    title = f"{first.part}: mean IoU, {_BLOCKS[comparison.block]}, {len(first.ids)} images"
-    table = _table(title, "run", "mean IoU [95 %]", "difference [95 %]", "")
+    title = f"{first.part}: mean IoU, {BLOCKS[comparison.block]}, {len(first.ids)} images"
+    table = plain_table(title, "run", "mean IoU [95 %]", "difference [95 %]", "")
     for row in comparison.rows():
-        value = _cell(row.value, row.interval95)
-        difference = _cell(row.difference, row.difference_interval95, "+")
+        value = score_cell(row.value, row.interval95)
+        difference = score_cell(row.difference, row.difference_interval95, "+")
         table.add_row(Text(row.name), value, difference, row.verdict)
     return table
 
@@ -93,7 +58,7 @@ def network_table(networks: list[Network], in_channels: int, num_classes: int) -
         f"networks, {counted(in_channels, 'channel')} in and "
         f"{counted(num_classes, 'class', 'classes')} out"
     )
-    table = _table(title, "model.name", "parameters", "paper", "")
+    table = plain_table(title, "model.name", "parameters", "paper", "")
     table.columns[1].justify = "right"
     for network in networks:
         table.add_row(network.name, f"{network.parameters:,}", network.paper, network.about)
@@ -103,7 +68,7 @@ def network_table(networks: list[Network], in_channels: int, num_classes: int) -
 def level_table(layers: LayerTable) -> Table:
     """One row per level, the totals below."""
     columns = ("level", "layers", "channels", "height x width", "parameters")
-    table = _table(_of_network(layers), *columns, "multiply-adds, millions", "receptive field")
+    table = plain_table(_of_network(layers), *columns, "multiply-adds, millions", "receptive field")
     for column in table.columns[2:]:
         column.justify = "right"
     for level in layers.levels:
@@ -138,37 +103,8 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:,.1f}"
 
 
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", title_style="bold")
-
-
-def _of_class(scores: dict[str, Any], name: str) -> list[str]:
-    """The cells of one class."""
-    intervals = scores["interval95"]
-    wide = [
-        _cell(scores[score][name], _bounds(intervals, score, name)) for score in ("iou", "dice")
-    ]
-    return [*wide, _cell(scores["precision"][name]), _cell(scores["recall"][name])]
-
-
 def _gain(value: float | None, bounds: list[float] | None) -> str:
     """+0.0021 [+0.0004, +0.0040]: small ones count, so they have a digit more."""
     if value is None:
         return "-"
     return f"{value:+.4f}" + (f" \\[{bounds[0]:+.4f}, {bounds[1]:+.4f}]" if bounds else "")
-
-
-def _bounds(intervals: dict[str, Any], score: str, name: str) -> list[float] | None:
-    return (intervals[score] or {}).get(name)
-
-
-def _mean(scores: dict[str, Any], score: str) -> str:
-    return _cell(scores[score], scores["interval95"][score])
-
-
-def _cell(value: float | None, bounds: list[float] | None = None, sign: str = "") -> str:
-    """0.893 [0.871, 0.912], less what is not known; with "+", differences show their sign."""
-    if value is None:
-        return "-"
-    spans = "" if bounds is None else f" \\[{bounds[0]:{sign}.3f}, {bounds[1]:{sign}.3f}]"
-    return f"{value:{sign}.3f}{spans}"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from delineo.comparison import compare
 from delineo.data.samples import DataFolder, Encoding, MaskFile, Sample
-from delineo.decision import Decision
-from delineo.evaluation import Evaluation, decided_otherwise
+from delineo.decision import Decision, decided_otherwise
+from delineo.evaluation import Evaluation
 from delineo.metrics import Counts, competition_scores, count, tabulate
 
 Mask = np.ndarray

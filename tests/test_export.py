@@ -53,7 +53,7 @@ WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
 from delineo.cli import main
-sys.argv = ["delineo", "predict", *sys.argv[1:]]
+sys.argv = ["delineo", *sys.argv[1:]]
 main()
 """
 
@@ -75,7 +75,8 @@ def test_an_export_predicts_without_pytorch(trained: Path, wanted: Format, tmp_p
     image = trained.parent / "data/images/disc00.png"
     more = ["--format", "coco", "--format", "geojson", "--table", tmp_path / "areas.csv"]
     command = [
-        sys.executable, "-c", WITHOUT_TORCH, exported, image, "--out", tmp_path / "masks", *more,
+        sys.executable, "-c", WITHOUT_TORCH, "predict", exported, image,
+        "--out", tmp_path / "masks", *more,
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -104,6 +105,18 @@ def test_a_signal_after_openvino_harms_nobody(trained: Path, tmp_path: Path) -> 
     command = [sys.executable, "-X", "faulthandler", "-c", SIGNAL_AFTER_TWO, tmp_path / "out"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, "received\n")
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_export_is_evaluated_without_pytorch(trained: Path, tmp_path: Path) -> None:
+    assert cli("export", trained, "--format", "openvino", "--out", tmp_path / "out")[0] == 0
+    arguments = ["evaluate", tmp_path / "out", "--data", trained.parent / "data"]
+    command = [sys.executable, "-c", WITHOUT_TORCH, *arguments, "--json", tmp_path / "without.json"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert cli(*arguments, "--json", tmp_path / "with.json")[0] == 0
+    without, usual = ((tmp_path / f"{how}.json").read_text() for how in ("without", "with"))
+    assert json.loads(without) == json.loads(usual)
 
 
 @pytest.mark.usefixtures("quick")

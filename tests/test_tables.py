@@ -10,7 +10,8 @@ from rich.table import Table
 from delineo.comparison import compare
 from delineo.evaluation import Evaluation
 from delineo.metrics import Counts, tabulate
-from delineo.tables import comparison_table, competition_table, score_table
+from delineo.score_tables import competition_table, score_table
+from delineo.tables import comparison_table
 
 
 def evaluation(hits: list[list[int]], classes: tuple[str, ...]) -> Evaluation:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,18 +31,16 @@ def evaluate(
     """Score a run on masks that it was not trained on."""
     from ..data.check import open_folder
     from ..ensemble import as_augmentations, combine
-    from ..evaluation import evaluate, shared_folder
+    from ..evaluation import evaluate
     from ..forms import open_predictor
     from ..progress import show_progress
-    from ..run import Run
-    from ..tables import competition_table, score_table
+    from ..score_tables import competition_table, score_table
 
     ways = _ways(runs, runtime)
     if data is None:
         _refuse_exports(runs)
-    opened = [] if data else [Run.open(run) for run in runs]
     with show_progress() as progress:
-        folder = open_folder(data, progress) if data else shared_folder(opened, split)
+        folder = open_folder(data, progress) if data else _shared_folder(runs, split)
         members = [open_predictor(run, way, progress) for run, way in zip(runs, ways, strict=True)]
         predictor = combine(members, as_augmentations(tta or []))
         evaluation = evaluate(predictor, folder, split, progress)
@@ -51,7 +49,15 @@ def evaluate(
         print_table(competition_table(evaluation))
     write_json(json_file, evaluation.to_json())
     if data is None and ways == ["torch"] and not tta:
-        evaluation.save(opened[0].evaluation_file(split))
+        from ..run import Run
+
+        evaluation.save(Run.open(runs[0]).evaluation_file(split))
+
+
+def _shared_folder(runs: Sequence[Path], split: Any) -> Any:
+    from ..run import Run, shared_folder
+
+    return shared_folder([Run.open(run) for run in runs], split)
 
 
 def _ways(runs: Sequence[Path], runtime: Runtime | None) -> list[Runtime]:

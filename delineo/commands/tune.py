@@ -23,9 +23,8 @@ def tune(
     json_file: JsonFile = None,
 ) -> None:
     """Fit temperature, thresholds and clean-up of masks on the validation images."""
-    from ..evaluation import stale_evaluations
     from ..progress import show_progress
-    from ..run import Run
+    from ..run import Run, stale_evaluations
     from ..tables import tuning_table
     from ..tuning import tune
 

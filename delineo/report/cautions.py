@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..decision import Decision
-from ..evaluation import decided_otherwise
+from ..decision import Decision, decided_otherwise
 from .facts import Record, class_shares
 
 FEW_IMAGES = 30

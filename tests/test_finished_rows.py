@@ -1,6 +1,10 @@
 """Scans killed, damaged or on a full disk: finished rows go on, and no half mask is left."""
 
 import errno
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +49,41 @@ def test_what_was_killed_goes_on_to_the_same_file(
     assert target.read_bytes() == first
     assert again.calls < whole.calls or scale == "fit"
     assert {file.name for file in tmp_path.iterdir()} == {"scan.tif", "mask.tif"}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from geotiffs import PLAN, Channels
+from delineo import finished_rows, scans
+
+class Mortal(Channels):
+    def probabilities(self, image):
+        if self.calls == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().probabilities(image)
+
+scans.LARGEST_IMAGE, finished_rows.plan_windows = 0, lambda *_: PLAN
+finished_rows.ENLARGED_SIDE = 64
+scans.predict_scan(Mortal(), Path("scan.tif"), [Path("mask.tif")])
+"""
+
+
+@pytest.mark.usefixtures("in_windows")
+def test_a_process_that_was_killed_leaves_rows_that_are_not_done_again(tmp_path: Path) -> None:
+    path, target = save(tmp_path / "scan.tif", picture(300, 150)), tmp_path / "mask.tif"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", KILLED]
+    killed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not target.exists()
+    rest, whole = Channels(), Channels()
+    predict_scan(rest, path, [target])
+    predict_scan(whole, path, [tmp_path / "whole.tif"])
+    assert 0 < whole.calls - rest.calls <= 8
+    assert target.read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"scan.tif", "mask.tif", "whole.tif"}
 
 
 @pytest.mark.usefixtures("in_windows")

@@ -1,5 +1,5 @@
 """How long people wait before anything happens: `import delineo`, `delineo --help`, and the mask of
-one image by the default network as OpenVINO.
+one photograph by the default network as OpenVINO.
 
     python benchmarks/startup.py
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import median
 
 from common import record
-from parity import pictures, predictor_of
+from parity import colours, pictures, predictor_of
+from PIL import Image
 
 from delineo.export import write_export
 from delineo.models.catalogue import choose_network
@@ -26,13 +27,18 @@ COMMANDS = {
 }
 
 
+PHOTO = (573, 765)
+"""Height and width of the photograph that is predicted, all of whose pixels the network sees."""
+
+
 def predict_one(root: Path) -> list[str]:
     """The command that predicts one image with an export, which is written first."""
     (root / "export").mkdir()
     folder, network = pictures(root), choose_network("lite_unet", ["model.pretrained=false"])
     write_export(root / "export", "openvino", predictor_of(network), folder)
-    image = str(folder.samples[0].image)
-    own = [sys.executable, "-m", "delineo", "predict", str(root / "export"), image]
+    photo = root / "photo.jpg"
+    Image.fromarray(colours(PHOTO, seed=0)).save(photo)
+    own = [sys.executable, "-m", "delineo", "predict", str(root / "export"), str(photo)]
     return [*own, "--out", str(root / "masks")]
 
 

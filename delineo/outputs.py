@@ -33,6 +33,7 @@ from .progress import NoProgress, Progress
 from .runtime import MaskPredictor
 from .targets import (
     LONGEST_NAME,
+    MAP,
     Target,
     Wanted,
     all_there,
@@ -228,7 +229,7 @@ def _write_files(predictor: MaskPredictor, job: _Job, out: Path, wanted: Wanted)
         write_class_masks(predictor, stem, mask)
     if wanted.probabilities:
         for name, values in zip(file_names(predictor.classes), maps, strict=True):
-            write_probabilities(_named(stem, f"probability_{name}"), values)
+            write_probabilities(_named(stem, f"{MAP}{name}"), values)
     _write_objects(predictor, job.target, in_memory(job.target, mask, ()), out, wanted)
     write_masks(predictor, stem, mask, maps)
 

@@ -16,16 +16,16 @@ from urllib.parse import quote
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .data.rasters import count_pixels
+from .data.rasters import LARGEST_IMAGE, count_pixels
 from .errors import ConfigError, DataError, DelineoError
 from .outputs import predict_files
 from .runtime import MaskPredictor
-from .targets import Wanted, file_names
+from .targets import MAP, Wanted, file_names
 
 MOST_BYTES = 2**28
 """Of an image file that is taken."""
-MOST_PIXELS = 2**25
-"""Of an image that is taken; larger ones would keep all others waiting."""
+MOST_PIXELS = LARGEST_IMAGE
+"""Of an image that is taken; scans would keep all others waiting."""
 MOST_WAITING = 8
 """Images that are held in memory at a time."""
 SHUTDOWN_SECONDS = 60.0
@@ -134,7 +134,7 @@ def answers(predictor: MaskPredictor) -> dict[str, Answer]:
     maps = Wanted(probabilities=True)
     for name, ending in zip(predictor.classes, file_names(predictor.classes), strict=True):
         found[f"mask/{name}"] = Answer(masks, f"{_STEM}_{ending}.png")
-        found[f"probability/{name}"] = Answer(maps, f"{_STEM}_probability_{ending}.png")
+        found[f"probability/{name}"] = Answer(maps, f"{_STEM}_{MAP}{ending}.png")
     return found
 
 

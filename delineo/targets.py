@@ -20,7 +20,8 @@ LONGEST_NAME = 248
 """Bytes of a file's name: the usual disks take 255, and unfinished scans are longer by seven."""
 
 _PICTURES = ("_overlay", "_classes")
-_MAP = "probability_"
+MAP = "probability_"
+"""How the names of probability maps begin, after that of their image; no class is called so."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def name_targets(
 
 def _endings(predictor: MaskPredictor, wanted: Wanted) -> list[str]:
     """What the names of an image's files have after its stem, the masks' last."""
-    maps = [f"_{_MAP}{name}.png" for name in file_names(predictor.classes)]
+    maps = [f"_{MAP}{name}.png" for name in file_names(predictor.classes)]
     drawn = zip(_PICTURES, (wanted.overlay, wanted.class_overlays), strict=True)
     pictures = [f"{ending}.png" for ending, wanted_too in drawn if wanted_too]
     layers = _class_endings(predictor) if wants_layers(wanted, predictor) else []
@@ -211,7 +212,7 @@ def file_names(classes: Sequence[str]) -> list[str]:
     names: list[str] = []
     for name in classes:
         safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-        safe = f"class_{safe}" if safe.startswith(_MAP) else safe
+        safe = f"class_{safe}" if safe.startswith(MAP) else safe
         numbered = (f"{safe}_{number}" for number in count(len(names)))
         names.append(next(each for each in chain([safe], numbered) if _is_free(each, names)))
     return names

@@ -25,6 +25,7 @@ from .data.samples import DataFolder, Task
 from .data.scaling import normalize
 from .errors import ConfigError, DiskFullError, RunError
 from .files import disk_is_full, sha256_of, write_atomically
+from .models import LiteUNet
 from .prediction import Predictor, build_network, probabilities_of
 from .progress import NoProgress, Progress
 from .run import Run
@@ -45,6 +46,8 @@ from .runtime import (
 OPSET = 17
 LEAST_ROOM = 2**16
 """Bytes: a disk with less is full."""
+QUICK_AT_TRANSPOSING: tuple[Format, ...] = ("openvino", "openvino-bf16")
+"""Formats with transposed convolutions that are as fast as others."""
 CALIBRATION_IMAGES = 100
 """Training images that the value ranges of int8 are taken from; of more, at even distances."""
 
@@ -101,7 +104,7 @@ def write_export(
     record = _record(wanted, predictor, folder, source or {})
     _write_record(path, record)
     # in training mode the exporter would leave the predictor so too
-    network = Portable(predictor).eval()
+    network = Portable(predictor, multiply_first=wanted in QUICK_AT_TRANSPOSING).eval()
     example = _example(network, record)
     model = path / MODEL_FILES[wanted]
     with _sentence(wanted):
@@ -124,9 +127,11 @@ def _write_record(path: Path, record: ExportRecord) -> None:
 class Portable(nn.Module):
     """Pixels of the image file's type -> probabilities: what a model file holds."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, multiply_first: bool = False) -> None:
         super().__init__()
-        self.network: nn.Module = predictor.network
+        network = predictor.network
+        quick = isinstance(network, LiteUNet)
+        self.network: nn.Module = network.portable(multiply_first) if quick else network
         self.task: Task = predictor.task
         self.temperature = predictor.decision.temperature
         self.mean, self.std = predictor.mean, predictor.std
@@ -137,9 +142,10 @@ class Portable(nn.Module):
         inputs = normalize(pixels.permute(0, 3, 1, 2), self.mean, self.std)
         return probabilities_of(self.network(inputs) / self.temperature, self.task)
 
-    def smallest(self) -> int:
-        """Least height and width; where the network has none, 1."""
-        return int(getattr(self.network, "smallest", 1))
+
+def smallest_side(network: nn.Module) -> int:
+    """Least height and width that it takes; where it has none, 1."""
+    return int(getattr(network, "smallest", 1))
 
 
 def _reference(run: Run) -> Predictor:
@@ -169,7 +175,7 @@ def _record(
         trained_on=predictor.trained_on,
         image_size=predictor.image_size,
         scale=predictor.scale,
-        smallest=Portable(predictor).smallest(),
+        smallest=smallest_side(predictor.network),
         decision=predictor.decision,
         source=source,
         footprint=predictor.footprint(),
@@ -181,7 +187,7 @@ def _example(network: Portable, record: ExportRecord) -> Tensor:
 
     With an odd size at each level, a U-Net resizes at each; where sizes agree that changes nothing.
     """
-    least = network.smallest()
+    least = smallest_side(network.network)
     strided = any(isinstance(m, nn.Conv2d) and m.stride == (2, 2) for m in network.modules())
     side = least + 1 if strided else 2 * least - 1
     side = max(side, 33 if least == 1 else side)

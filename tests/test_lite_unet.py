@@ -160,3 +160,23 @@ def test_coarse_logits_are_added_from_nothing_at_first() -> None:
     expected = F.interpolate(deepest, size=(64, 96), mode="bilinear")[0, 0, :50, :70]
     torch.testing.assert_close(change[0, 1], expected, atol=1e-3, rtol=1e-3)
     assert not change[0, 0].any()
+
+
+@pytest.mark.parametrize("multiply_first", [False, True])
+@pytest.mark.parametrize("num_classes", [1, 3, 6])
+def test_the_operations_for_exports_are_the_same_function(
+    num_classes: int, multiply_first: bool
+) -> None:
+    config = LiteUNetConfig(pretrained=False, decoder_widths=(8, 6, 5, 4))
+    model = build_model(config, 2, num_classes).double()
+    images = torch.randn(2, 2, 75, 97, dtype=torch.float64)
+    with torch.no_grad():
+        model.coarse.weight.normal_()
+        model(images)  # norms with statistics of their own
+        model.eval()
+        expected = model(images)
+        own = model.portable(multiply_first)(images)
+        after = model(images)
+    assert own.std() > 0.01
+    torch.testing.assert_close(own, expected, atol=1e-9, rtol=0)
+    assert after.equal(expected)

@@ -9,6 +9,8 @@ Darrell 2015, arXiv:1411.4038, sec. 4.2): what a thing is reaches those features
 instead of nine, and a few images then teach it.
 """
 
+from collections.abc import Callable
+from copy import copy
 from typing import Literal
 
 import torch
@@ -24,6 +26,9 @@ from .pretrained import lite0_weights
 STRIDE = 32
 SLOPE = 0.1  # of the decoder's ReLU: pixels where all channels are 0 would teach nothing
 ABSENT = -4.0  # first logit of layers, which are absent at most pixels (arXiv:1708.02002, sec. 3.3)
+
+FEW_CLASSES = 4
+"""Up to so many, OpenVINO enlarges coarse logits faster by a convolution."""
 
 _STAGES = (
     # blocks, kernel, stride, expansion, channels; EfficientNet-B0, arXiv:1905.11946, table 1
@@ -60,6 +65,8 @@ class LiteUNet(nn.Module):
         super().__init__()
         self.in_channels = in_channels
         self.pretrained = config.pretrained
+        self.enlarge: Callable[[Tensor], Tensor] = _enlarge
+        self.ascend: Callable[[nn.Module, Tensor, Tensor], Tensor] = _ascend
         self.encoder = Lite0Encoder(in_channels)
         if config.pretrained:
             self.encoder.load_state_dict(lite0_weights(in_channels))
@@ -99,12 +106,88 @@ class LiteUNet(nn.Module):
         padded = pad_to_multiple(images, STRIDE)
         half, *deeper = self.encoder(padded)
         x = deeper.pop()
-        coarse = F.interpolate(self.coarse(x), scale_factor=STRIDE, mode="bilinear")
+        coarse = self.enlarge(self.coarse(x))
         skips = [*reversed(deeper), torch.cat([half, F.pixel_unshuffle(padded, 2)], 1)]
         for block, skip in zip(self.decoder, skips, strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], 1))
+            x = self.ascend(block, x, skip)
         logits = _add_flat(F.pixel_shuffle(self.head(self.dropout(x)), 2), coarse)
         return logits[:, :, :height, :width]
+
+    def portable(self, multiply_first: bool) -> "LiteUNet":
+        """The same function of the same weights, in operations that OpenVINO is quicker at.
+
+        With `multiply_first` the decoder's convolutions come before its upsampling, which pays
+        where transposed convolutions are as fast as others: in fp32 and bf16, not in int8.
+        """
+        network = copy(self)
+        if self.coarse.out_channels <= FEW_CLASSES:
+            network.enlarge = _enlarge_by_convolution
+        if multiply_first:
+            network.ascend = _multiply_and_ascend
+        return network
+
+
+def _enlarge(
+    coarse: Float[Tensor, "batch classes low_height low_width"],
+) -> Float[Tensor, "batch classes height width"]:
+    """STRIDE times as high and wide, bilinear."""
+    return F.interpolate(coarse, scale_factor=STRIDE, mode="bilinear")
+
+
+def _enlarge_by_convolution(
+    coarse: Float[Tensor, "batch classes low_height low_width"],
+) -> Float[Tensor, "batch classes height width"]:
+    """The same: what is interpolated is a fixed sum of the nine values around it."""
+    classes = coarse.shape[1]
+    kernels = _bilinear_kernels(STRIDE).to(coarse).repeat(int(classes), 1, 1, 1)
+    around = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
+    return F.pixel_shuffle(F.conv2d(around, kernels, groups=int(classes)), STRIDE)
+
+
+def _bilinear_kernels(stride: int) -> Float[Tensor, "places 1 3 3"]:
+    """For each place in a square of `stride` pixels, from the top left, what the squares around
+    weigh.
+    """
+    place = (torch.arange(stride) + 0.5) / stride - 0.5
+    line = torch.stack([(-place).clamp(min=0), 1 - place.abs(), place.clamp(min=0)], 1)
+    return torch.einsum("yi,xj->yxij", line, line).reshape(stride**2, 1, 3, 3)
+
+
+def _ascend(
+    block: nn.Module,
+    x: Float[Tensor, "batch _ low_height low_width"],
+    skip: Float[Tensor, "batch _ height width"],
+) -> Float[Tensor, "batch _ height width"]:
+    """The decoder's step to twice the size."""
+    return block(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], 1))
+
+
+def _multiply_and_ascend(
+    block: nn.Module,
+    x: Float[Tensor, "batch _ low_height low_width"],
+    skip: Float[Tensor, "batch _ height width"],
+) -> Float[Tensor, "batch _ height width"]:
+    """The same in four ninths of the multiplications with `x`: where a value stands twice in a row,
+    its weights can be added first, and that is a transposed convolution.
+    """
+    first, *others = block.children()
+    assert isinstance(first, ConvNorm)
+    weight = first.conv.weight
+    below = int(x.shape[1])
+    upsampled = F.conv_transpose2d(x, _merged(weight[:, :below]), stride=2, padding=1)
+    x = first.norm(upsampled + F.conv2d(skip, weight[:, below:], padding=1))
+    for layer in others:
+        x = layer(x)
+    return x
+
+
+def _merged(
+    weight: Float[Tensor, "out_channels in_channels 3 3"],
+) -> Float[Tensor, "in_channels out_channels 4 4"]:
+    """Of a convolution after nearest upsampling by 2, the weights as a transposed convolution's,
+    of stride 2."""
+    places = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]]).to(weight)
+    return (places @ weight @ places.T).transpose(0, 1)
 
 
 def _add_flat(

@@ -50,6 +50,9 @@ def predictor_of(config: ModelConfig) -> Predictor:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
             nn.init.uniform_(module.running_var, 0.5, 1.5)
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
     described = DataFolder(Path(), "parity", "multiclass", CLASSES, 3, Encoding(), (), {})
     decision = Decision.default("multiclass", CLASSES)
     return Predictor(network.eval(), recipe, described, decision)

@@ -75,7 +75,9 @@ def sum_probabilities(
 ) -> Float[np.ndarray, "classes 2"]:
     """The sum of each class over the pixels that it has, and their number; sums of parts add up."""
     pairs = zip(class_layers(mask, len(maps), task), maps, strict=True)
-    return np.array([(own[layer].sum(dtype=np.float64), layer.sum()) for layer, own in pairs])
+    return np.array(
+        [((own * layer).sum(dtype=np.float64), np.count_nonzero(layer)) for layer, own in pairs]
+    )
 
 
 def class_layers(

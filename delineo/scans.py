@@ -159,10 +159,14 @@ def _predict_row(
 
 Window = tuple[Span, Span]
 """Rows and columns."""
+Pixels = tuple[Window, np.ndarray | None, Bool[np.ndarray, "_ _"]]
+"""A window, what the network is shown of it, and which of its final pixels hold data."""
 
 
 class Windows:
-    """What the predictor answers to windows, which one thread reads ahead in the given order."""
+    """What the predictor answers to windows in the given order, one ahead in a thread of its own;
+    another one reads.
+    """
 
     def __init__(self, predictor: MaskPredictor, raster: Raster, windows: Sequence[Window]) -> None:
         self._predictor, self._raster = predictor, raster
@@ -172,23 +176,31 @@ class Windows:
         self._whole = _shrunk_answer(predictor, raster) if predictor.scale == "fit" else None
         read = self._read_pixels if self._whole is None else self._read_mask
         self._read: Any = in_thread(read, windows)
+        self._answers: Any = in_thread(self._answer, self._read, ahead=1)
 
     def close(self) -> None:
-        """Wait for the thread, which must not read a file that was closed."""
+        """Wait for the threads, which must not read a file that was closed."""
+        self._answers.close()
         self._read.close()
 
     def answer(self, row: Span, column: Span) -> Float[np.ndarray, "classes _ _"]:
-        """Probabilities where they are used."""
-        pixels, self.valid = next(self._read)
+        """Probabilities where they are used. The windows are asked for in their order."""
+        found, self.valid = next(self._answers)
+        return found
+
+    def _answer(
+        self, read: Pixels
+    ) -> tuple[Float[np.ndarray, "classes _ _"], Bool[np.ndarray, "_ _"]]:
+        (row, column), pixels, valid = read
         used = slice(row.first, row.end), slice(column.first, column.end)
         if self._whole is not None:
-            return resize_maps(self._whole, self._raster.size, *used)
+            return resize_maps(self._whole, self._raster.size, *used), valid
         if pixels is None:
             shape = (len(self._predictor.classes), row.end - row.first, column.end - column.first)
-            return np.zeros(shape, np.float32)
-        return answer_window(self._predictor.probabilities, pixels, row, column)
+            return np.zeros(shape, np.float32), valid
+        return answer_window(self._predictor.probabilities, pixels, row, column), valid
 
-    def _read_pixels(self, window: Window) -> tuple[np.ndarray | None, Bool[np.ndarray, "_ _"]]:
+    def _read_pixels(self, window: Window) -> Pixels:
         """Of a window without data, nothing."""
         row, column = window
         pixels, valid = self._raster.read(
@@ -196,13 +208,13 @@ class Windows:
         )
         rows = slice(row.first - row.start, row.done - row.start)
         final = valid[rows, column.first - column.start : column.done - column.start]
-        return (match_channels(pixels, self._predictor.channels) if valid.any() else None), final
+        found = match_channels(pixels, self._predictor.channels) if valid.any() else None
+        return window, found, final
 
-    def _read_mask(self, window: Window) -> tuple[None, Bool[np.ndarray, "_ _"]]:
+    def _read_mask(self, window: Window) -> Pixels:
         row, column = window
-        return None, self._raster.valid(
-            slice(row.first, row.done), slice(column.first, column.done)
-        )
+        valid = self._raster.valid(slice(row.first, row.done), slice(column.first, column.done))
+        return window, None, valid
 
 
 def _shrunk_answer(

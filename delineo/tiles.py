@@ -127,10 +127,10 @@ def plan_windows(footprint: Footprint, scale: float, num_classes: int) -> Plan:
 
 
 def _per_pixel(footprint: Footprint, scale: float, num_classes: int) -> float:
-    """Bytes for each pixel of the view: the network's, and those of three probabilities per class
+    """Bytes for each pixel of the view: the network's, and those of four probabilities per class
     and pixel of the file.
     """
-    return 4 * footprint.values + 12 * num_classes / scale**2
+    return 4 * footprint.values + 16 * num_classes / scale**2
 
 
 def _grid(scale: float) -> int:

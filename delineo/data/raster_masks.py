@@ -161,6 +161,7 @@ def _create(raster: Raster, part: Path, note: Certainty) -> Iterator[Any]:
         "blockysize": BLOCK,
         "compress": "deflate",
         "zlevel": 3,
+        "num_threads": "all_cpus",
     }
     place = {**raster.place(), "nodata": IGNORE_INDEX}
     with quietly(), rasterio.open(part, "w", BIGTIFF="IF_SAFER", **layout, **form, **place) as new:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from ..errors import ConfigError
 from ..formats import Runtime
 from .console import print_table, write_json
 from .options import Augmentations, JsonFile, Split
+
+if TYPE_CHECKING:
+    from ..data.samples import DataFolder
 
 
 def evaluate(
@@ -54,7 +57,7 @@ def evaluate(
         evaluation.save(Run.open(runs[0]).evaluation_file(split))
 
 
-def _shared_folder(runs: Sequence[Path], split: Any) -> Any:
+def _shared_folder(runs: Sequence[Path], split: Split) -> "DataFolder":
     from ..run import Run, shared_folder
 
     return shared_folder([Run.open(run) for run in runs], split)

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 
 from ..errors import ShapeError
 
+ABSENT = -4.0
+"""First logit of each of several classes, which are absent at most pixels (arXiv:1708.02002, sec.
+3.3). From 0 a network may learn to say "nothing" by switching channels on, and where it finds
+something has none left to tell what.
+"""
+
 Width = Annotated[int, Field(ge=1)]
 """Channels of a layer."""
 
@@ -98,11 +104,14 @@ def make_relu(slope: float) -> nn.Module:
     return nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True)
 
 
-def make_head(in_channels: int, num_classes: int, kernel_size: int = 1) -> nn.Conv2d:
-    """Convolution to logits that start without a preference for any class.
+def make_head(
+    in_channels: int, num_classes: int, kernel_size: int = 1, pixels: int = 1
+) -> nn.Conv2d:
+    """Convolution to the logits of `pixels` pixels each.
 
-    Its weights stay as large as PyTorch makes them: smaller ones hold back thin and rare things.
+    At first classes are ABSENT, which makes no difference to a softmax. Weights stay as large as
+    PyTorch makes them: smaller ones hold back thin and rare things.
     """
-    head = nn.Conv2d(in_channels, num_classes, kernel_size, padding=kernel_size // 2)
-    nn.init.zeros_(head.bias)  # pyright: ignore[reportArgumentType]
+    head = nn.Conv2d(in_channels, pixels * num_classes, kernel_size, padding=kernel_size // 2)
+    nn.init.constant_(head.bias, ABSENT if num_classes > 1 else 0)  # pyright: ignore[reportArgumentType]
     return head

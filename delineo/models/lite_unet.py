@@ -25,7 +25,6 @@ from .pretrained import lite0_weights
 
 STRIDE = 32
 SLOPE = 0.1  # of the decoder's ReLU: pixels where all channels are 0 would teach nothing
-ABSENT = -4.0  # first logit of layers, which are absent at most pixels (arXiv:1708.02002, sec. 3.3)
 
 FEW_CLASSES = 4
 """Up to so many, OpenVINO enlarges coarse logits faster by a convolution."""
@@ -79,9 +78,7 @@ class LiteUNet(nn.Module):
             self.decoder.append(DoubleConv(below + skip, width, SLOPE))
             below = width
         self.dropout = nn.Dropout2d(config.dropout)
-        self.head = make_head(below, 4 * num_classes)
-        if num_classes > 1 and self.head.bias is not None:
-            nn.init.constant_(self.head.bias, ABSENT)  # no change for a softmax
+        self.head = make_head(below, num_classes, pixels=4)
 
     def train(self, mode: bool = True) -> "LiteUNet":
         """As any module, but pretrained norms keep ImageNet's statistics: those of a few images

@@ -62,7 +62,7 @@ ROWS = {
     "tiles-resunet": Row(
         "resunet_severstal.yaml",
         "magnetic_tile_severstal_format",
-        small=("model.width=16", "data.image_size=[128,128]", "data.scale=0.5", "epochs=36"),
+        small=("model.width=16", "data.image_size=[128,128]", "data.scale=0.5", "epochs=12"),
     ),
     "tiles-unet": Row(
         "resunet_severstal.yaml",
@@ -72,7 +72,7 @@ ROWS = {
             SMALL_UNET_ON_TILES,
             "data.image_size=[128,128]",
             "data.scale=0.5",
-            "epochs=36",
+            "epochs=12",
         ),
     ),
     "camvid-segnet": Row(

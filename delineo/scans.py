@@ -66,7 +66,8 @@ def _blanked(
     mask: UInt8[np.ndarray, "*layers _ _"], valid: Bool[np.ndarray, "_ _"]
 ) -> UInt8[np.ndarray, "layers _ _"]:
     """With 255 where there is no data."""
-    return np.where(valid, mask.reshape(-1, *valid.shape), np.uint8(IGNORE_INDEX))
+    layers = mask.reshape(-1, *valid.shape)
+    return layers if valid.all() else np.where(valid, layers, np.uint8(IGNORE_INDEX))
 
 
 def _in_windows(
@@ -145,7 +146,7 @@ def _predict_row(
     mask = np.empty((parts.layers, row.done - row.first, parts.width), np.uint8)
     top, sums = np.zeros((len(below), 0), np.float32), np.zeros((len(below), 2))
     for place, block in blend(row, columns, windows.answer, above, below):
-        found = np.where(windows.valid, block, np.float32(0))
+        found = block if windows.valid.all() else np.where(windows.valid, block, np.float32(0))
         own = _blanked(decide(found, windows.thresholds), windows.valid)
         ranking = len(own) < parts.layers  # of exclusive classes whose regions will be cleaned
         mask[:, :, place[1]] = _blanked(ranked(found), windows.valid) if ranking else own

@@ -162,6 +162,16 @@ class Span(NamedTuple):
         return weights
 
 
+def _faded(block: ndarray, row: Span, column: Span) -> Float[ndarray, "classes height width"]:
+    """Times the weights, most of which are one."""
+    faded, below, right = block.copy(), row.done - row.first, column.done - column.first
+    for part in (slice(row.rise), slice(below, None)):
+        faded[:, part] *= row.weights[part, None]
+    for part in (slice(column.rise), slice(right, None)):
+        faded[:, :, part] *= column.weights[part]
+    return faded
+
+
 def _rising(length: int) -> Float[ndarray, " length"]:
     """Half a cosine from 0 to 1."""
     return (0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / max(length, 1))).astype("f4")
@@ -212,7 +222,7 @@ def blend(
     """
     left = None
     for column in columns:
-        block = answer(row, column) * (row.weights[:, None] * column.weights)
+        block = _faded(answer(row, column), row, column)
         if left is not None:
             block[:, :, : left.shape[2]] += left
         kept, final = column.done - column.first, row.done - row.first

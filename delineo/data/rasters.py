@@ -18,7 +18,7 @@ from .tiff import as_float32, has_mask, missing_pixels
 
 LARGEST_IMAGE = 2**25
 """Pixels of a TIFF that is still an image like any other; larger ones are scans."""
-CACHE_MB = 64
+CACHE_MB = 160
 _COORDINATES, _ORIENTATION = 34735, 274  # tags
 
 

@@ -138,7 +138,7 @@ class Interleaved:
     def __call__(self, window: np.ndarray) -> np.ndarray:
         found = self.session(window)
         self.answers += 1
-        if self.answers % EVERY == 0:
+        if self.answers % EVERY == 1:
             self._stand_still(window)
         return found
 

@@ -109,6 +109,12 @@ def test_first_answer_prefers_no_class(config: ModelConfig) -> None:
     assert loss.item() == pytest.approx(torch.tensor(5.0).log().item(), rel=0.1)
 
 
+def test_several_classes_are_absent_at_first_and_one_is_open(config: ModelConfig) -> None:
+    for num_classes, expected in ((1, 0.0), (3, -4.0)):
+        logits = answer(make(config, num_classes=num_classes).eval(), torch.zeros(1, 3, 64, 64))
+        assert logits.mean().item() == pytest.approx(expected, abs=1.0)
+
+
 def test_weights_survive_a_file(config: ModelConfig, tmp_path: Path) -> None:
     model = make(config).eval()
     save_file(model.state_dict(), tmp_path / "weights.safetensors")

@@ -135,10 +135,10 @@ def _enlarge_by_convolution(
     coarse: Float[Tensor, "batch classes low_height low_width"],
 ) -> Float[Tensor, "batch classes height width"]:
     """The same: what is interpolated is a fixed sum of the nine values around it."""
-    classes = coarse.shape[1]
-    kernels = _bilinear_kernels(STRIDE).to(coarse).repeat(int(classes), 1, 1, 1)
+    classes = int(coarse.shape[1])
+    kernels = _bilinear_kernels(STRIDE).to(coarse).repeat(classes, 1, 1, 1)
     around = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
-    return F.pixel_shuffle(F.conv2d(around, kernels, groups=int(classes)), STRIDE)
+    return F.pixel_shuffle(F.conv2d(around, kernels, groups=classes), STRIDE)
 
 
 def _bilinear_kernels(stride: int) -> Float[Tensor, "places 1 3 3"]:
@@ -181,8 +181,7 @@ def _multiply_and_ascend(
 def _merged(
     weight: Float[Tensor, "out_channels in_channels 3 3"],
 ) -> Float[Tensor, "in_channels out_channels 4 4"]:
-    """Of a convolution after nearest upsampling by 2, the weights as a transposed convolution's,
-    of stride 2."""
+    """Of a convolution after nearest upsampling by 2, as those of one transposed convolution."""
     places = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]]).to(weight)
     return (places @ weight @ places.T).transpose(0, 1)
 
